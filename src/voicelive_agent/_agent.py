@@ -1,0 +1,360 @@
+"""The voice agent: configuration, tools and hooks. Each ``run()`` is one call with its own conversation."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
+
+import anyio
+
+from ._hooks import HOOKS, Hooks
+from ._plan import Plan
+from ._speech import Speech
+from .audio import AudioSink, AudioSource, WireFormats, negotiate
+from .config import (
+    OPENAI_VOICES,
+    Credential,
+    SessionConfig,
+    Settings,
+    Target,
+    as_target,
+    from_env,
+    profile_of,
+    turn_policy,
+)
+from .errors import ConfigurationError, SessionLostError
+from .events import EndReason, Event, HookFailed, SessionEnded, State, Verdict
+from .history import History
+from .tools import Tool, collect_tools
+
+if TYPE_CHECKING:
+    from ._connection import Connector
+    from ._shell import Shell
+
+__all__ = ["VoiceAgent"]
+
+logger = logging.getLogger("voicelive_agent")
+
+SLOW_HOOK_S: Final = 0.050
+"""A plain hook that holds the event loop for longer is named in a warning, once."""
+
+_E = TypeVar("_E", bound=Event)
+_AnyHook = Callable[[Any], Awaitable[None] | None]
+
+
+class VoiceAgent(Hooks):
+    """An agent that people talk to. Subclass it: set the attributes, write tools, override hooks.
+
+    ``endpoint`` is the URL of the Azure resource, or ``emulator``; without it the environment says
+    (``AZURE_VOICELIVE_ENDPOINT`` ...). ``credential`` is a key or an asynchronous Entra credential, None means
+    ``DefaultAzureCredential``; what is given is never closed here. ``target`` is the name of a model, a
+    ``ModelTarget`` or an ``AgentTarget``. ``config`` is the session; its audio formats are chosen to suit the
+    source and the sink. The class attributes are the defaults under these arguments.
+
+    ``barge_in`` says what happens when the user talks over the agent: "service" follows the turn detection's
+    ``interrupt_response``, "client" interrupts even where that is off. ``on_hook_error`` is "raise" (a hook's
+    exception ends the call and comes out of ``run()``) or "report" (it becomes a ``HookFailed`` event).
+
+    Raises :class:`~voicelive_agent.errors.ConfigurationError` for anything that cannot work.
+    """
+
+    instructions: ClassVar[str | None] = None
+    """Who the agent is and how it behaves."""
+    greeting: str | None = None
+    """What it says first, word for word; None leaves the first word to the user."""
+    voice: ClassVar[Any] = None
+    """Its voice: a name, a voice object of ``voicelive_agent.config``, or a mapping."""
+    target: ClassVar[str | Target | None] = None
+    """Who answers."""
+    config: ClassVar[SessionConfig | Mapping[str, Any] | None] = None
+    """Everything else of the session."""
+
+    def __init__(
+        self,
+        endpoint: str | Connector | None = None,
+        credential: Credential | None = None,
+        config: SessionConfig | Mapping[str, Any] | None = None,
+        *,
+        target: str | Target | None = None,
+        tools: Iterable[Tool | Callable[..., Any]] = (),
+        greeting: str | None = None,
+        barge_in: Literal["service", "client"] = "service",
+        on_hook_error: Literal["raise", "report"] = "raise",
+        settings: Settings | None = None,
+    ) -> None:
+        base = settings if settings is not None else _settings(endpoint, credential)
+        self._settings = replace(
+            base,
+            target=self._choose_target(base, target, explicit=settings is not None or endpoint is None),
+            session=self._choose_session(base.session, config),
+        )
+        self._settings.check()
+        self._tools = collect_tools(self, tools)
+        if greeting is not None:
+            self.greeting = greeting
+        if barge_in not in ("service", "client") or on_hook_error not in ("raise", "report"):
+            raise ConfigurationError(
+                f"barge_in={barge_in!r}, on_hook_error={on_hook_error!r}:",
+                hint='barge_in is "service" or "client", on_hook_error is "raise" or "report".',
+            )
+        self._client_barge_in = barge_in == "client"
+        self._raises = on_hook_error == "raise"
+        self._callbacks: dict[type[Any], list[_AnyHook]] = {}
+        self._slow: set[str] = set()
+        self._tickets = itertools.count(1)
+        self._shell: Shell | None = None
+        self._running = False
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> VoiceAgent:
+        """An agent configured by environment variables; ``arguments`` are those of the class.
+
+        See :func:`voicelive_agent.config.from_env` for the names.
+        """
+        return cls(settings=from_env(environ), **arguments)
+
+    def _choose_target(self, base: Settings, target: str | Target | None, *, explicit: bool) -> Target:
+        if target is not None:
+            return as_target(target)
+        if self.target is not None and not (
+            explicit and base.target != Settings(endpoint="http://127.0.0.1").target
+        ):
+            return as_target(self.target)
+        return base.target
+
+    def _choose_session(
+        self, base: SessionConfig, config: SessionConfig | Mapping[str, Any] | None
+    ) -> SessionConfig:
+        """The argument, else what the environment changed, else the class; its attributes fill the gaps."""
+        default = SessionConfig()
+        if config is not None:
+            base = SessionConfig.coerce(config)
+        elif base == default and self.config is not None:
+            base = SessionConfig.coerce(self.config)
+        changes: dict[str, Any] = {}
+        if base.instructions is None and self.instructions is not None:
+            changes["instructions"] = self.instructions
+        if self.voice is not None and base.voice == default.voice:
+            changes["voice"] = self.voice
+        return replace(base, **changes) if changes else base
+
+    # --- a call ---
+
+    async def run(self, source: AudioSource | None = None, sink: AudioSink | None = None) -> Verdict:
+        """Hold one conversation, calling the hooks, until it ends; how it ended.
+
+        Without a source nothing is heard, without a sink answers are text: ``run()`` is a text conversation.
+        Ends when the source does (after everything was answered and heard), by :meth:`stop`, or by cancellation.
+
+        Raises :class:`~voicelive_agent.errors.ConnectError` when no session could be opened,
+        :class:`~voicelive_agent.errors.SessionLostError` when it ended and nobody asked for it, and what a hook,
+        the source or the sink raised, as it was.
+        """
+        verdict = Verdict(EndReason.STOPPED)
+        async with self.events(source, sink) as events:
+            async for event in events:
+                if isinstance(event, SessionEnded):
+                    verdict = event.verdict
+                await self._dispatch(event)
+        if not verdict.ok:
+            raise SessionLostError(verdict)
+        return verdict
+
+    @asynccontextmanager
+    async def events(
+        self, source: AudioSource | None = None, sink: AudioSink | None = None
+    ) -> AsyncGenerator[AsyncIterator[Event]]:
+        """The same conversation as an iterator of events, without calling the hooks.
+
+        The last event is ``SessionEnded``. Leaving the ``async for`` early does not end the call; leaving the
+        ``async with`` does. Raises the same as :meth:`run`, except that an ending nobody asked for is told by
+        the event alone. RuntimeError while another call of this agent runs.
+        """
+        if self._running:
+            raise RuntimeError("This agent is in a call already: make another agent for another call.")
+        self._running = True
+        try:
+            async with self._open(source, sink) as shell:
+                yield shell.events
+        finally:
+            self._running = False
+
+    @asynccontextmanager
+    async def _open(self, source: AudioSource | None, sink: AudioSink | None) -> AsyncGenerator[Shell]:
+        from ._shell import Shell
+
+        plan, formats, settings = self._plan(source, sink)
+        connection = await self._connector().connect(settings)
+        shell = self._shell = Shell(
+            plan, connection, source=source, sink=sink, formats=formats, tools=self._tools, agent=self
+        )
+        failure: BaseException | None = None
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(shell.run)
+                try:
+                    yield shell
+                except BaseException as error:
+                    shell.close(_verdict_of(error))
+                    raise
+                shell.close(Verdict(EndReason.STOPPED))
+        except BaseExceptionGroup as group:  # what the consumer raised is to come out as it was
+            failure = group.exceptions[0] if len(group.exceptions) == 1 else group
+        failure = failure or shell.error
+        if failure is not None:
+            raise failure
+
+    def _connector(self) -> Connector:
+        if not isinstance(self._settings.endpoint, str):
+            return self._settings.endpoint
+        from ._service import AzureConnector
+
+        return AzureConnector()
+
+    def _plan(self, source: AudioSource | None, sink: AudioSink | None) -> tuple[Plan, WireFormats, Settings]:
+        """What the core is told, what the wire carries, and what the connection needs."""
+        settings, config = self._settings, self._settings.session
+        profile = profile_of(settings.target)
+        openai_voice = _is_openai_voice(config, profile)
+        formats = negotiate(
+            None if source is None else source.format,
+            None if sink is None else sink.format,
+            openai_voice=openai_voice,
+        )
+        session = config.to_session() | {
+            "input_audio_format": formats.input_audio_format,
+            "input_audio_sampling_rate": formats.input_audio_sampling_rate,
+            "output_audio_format": formats.output_audio_format,
+        }
+        if sink is None:
+            session["modalities"] = ["text"]
+        if self._tools:
+            session["tools"] = [*session.get("tools", ()), *(tool.definition for tool in self._tools.values())]
+        plan = Plan(
+            session=session,
+            turns=turn_policy(session),
+            profile=profile,
+            input_rate=formats.input.rate,
+            output_rate=formats.output.rate,
+            output_sample_bytes=formats.output.frame_bytes,
+            client_barge_in=self._client_barge_in,
+            pregenerated=profile == "cascade" and not openai_voice,
+            tools={name: tool.cancel_on_interruption for name, tool in self._tools.items()},
+            greeting=self.greeting,
+        )
+        return plan, formats, settings
+
+    # --- what can be asked for, from hooks and from any thread ---
+
+    @property
+    def state(self) -> State:
+        """Where the conversation stands; CLOSED when there is none."""
+        if self._shell is not None:
+            return self._shell.conversation.state
+        return State.CONNECTING if self._running else State.CLOSED
+
+    @property
+    def history(self) -> History:
+        """What was said and heard in this call, or in the last one."""
+        return self._shell.conversation.history if self._shell is not None else History()
+
+    def interrupt(self) -> None:
+        """Stop talking, at once. RuntimeError when no call is running."""
+        shell = self._current()
+        shell.post(shell.conversation.interrupt)
+
+    def say(self, text: str, *, uninterruptible: bool = False) -> Speech:
+        """Say exactly this as soon as nothing else is being said; await the result to learn how it went.
+
+        ``uninterruptible``: the service gets silence instead of the microphone until it was heard.
+        RuntimeError when no call is running.
+        """
+        speech = Speech(text)
+        self._current().say(next(self._tickets), speech, uninterruptible=uninterruptible)
+        return speech
+
+    def send_text(self, text: str) -> None:
+        """Let the user have typed this, and answer it. RuntimeError when no call is running."""
+        shell = self._current()
+        shell.post(shell.conversation.send_text, text)
+
+    def stop(self) -> None:
+        """Ask for the end of the call: silence, and ``run()`` returns. Nothing happens when no call is running."""
+        if self._running and self._shell is not None:
+            self._shell.post(self._shell.conversation.close, Verdict(EndReason.STOPPED))
+
+    def _current(self) -> Shell:
+        if self._shell is None or not self._running:
+            raise RuntimeError("No call is running: use this from hooks, or while run() or events() is open.")
+        return self._shell
+
+    # --- hooks ---
+
+    def on(self, event_type: type[_E], callback: Callable[[_E], Awaitable[None] | None]) -> Callable[[], None]:
+        """Call this at every event of that kind, after the hook; returns a function that undoes it."""
+        callbacks = self._callbacks.setdefault(event_type, [])
+        callbacks.append(callback)
+        return lambda: callbacks.remove(callback)
+
+    async def _dispatch(self, event: Event) -> None:
+        await self._call("on_event", self.on_event, event)
+        name = HOOKS[type(event)]
+        await self._call(name, getattr(self, name), event)
+        for callback in list(self._callbacks.get(type(event), ())):
+            await self._call(getattr(callback, "__qualname__", repr(callback)), callback, event)
+
+    async def _call(self, name: str, hook: _AnyHook, event: Event) -> None:
+        try:
+            started = time.perf_counter()
+            result = hook(event)
+            self._note_slowness(name, time.perf_counter() - started)
+            if inspect.isawaitable(result):
+                await result
+        except Exception as error:  # a hook's border: it is raised or reported
+            if self._raises or self._shell is None:
+                raise
+            logger.warning("Hook %s raised.", name, exc_info=True)
+            if not isinstance(event, HookFailed):
+                self._shell.events.put(HookFailed(name, error))
+
+    def _note_slowness(self, name: str, elapsed_s: float) -> None:
+        if elapsed_s > SLOW_HOOK_S and name not in self._slow:
+            self._slow.add(name)
+            logger.warning(
+                "Hook %s held the event loop for %.0f ms: make it async, or give the work to a thread.",
+                name,
+                elapsed_s * 1000,
+            )
+
+
+def _settings(endpoint: str | Connector | None, credential: Credential | None) -> Settings:
+    """What the arguments say, or the environment where they say nothing."""
+    if endpoint is None:
+        settings = from_env()
+        return settings if credential is None else replace(settings, credential=credential)
+    if isinstance(endpoint, str) and endpoint.partition(":")[0] == "emulator":
+        return from_env({"AZURE_VOICELIVE_ENDPOINT": endpoint})
+    return Settings(endpoint=endpoint, credential=credential)
+
+
+def _is_openai_voice(config: SessionConfig, profile: str) -> bool:
+    """Whether a model's own voice speaks, which knows fewer formats and no ready-made messages."""
+    voice = config.to_session().get("voice")
+    if voice is None:
+        return profile == "realtime"
+    if isinstance(voice, Mapping):
+        return voice.get("type") == "openai"
+    return voice in OPENAI_VOICES
+
+
+def _verdict_of(error: BaseException) -> Verdict:
+    """How a call ends that its consumer left by an exception."""
+    if isinstance(error, Exception):
+        return Verdict(EndReason.FAILED, f"{type(error).__name__}: {error}")
+    return Verdict(EndReason.STOPPED)

@@ -1,0 +1,281 @@
+"""The agent's side: what the service answers, what of it is played, and what of that was heard.
+
+Holds the responses, the playback ledger and the corrections together, because an interruption is about all three
+at once: silence, drop by id, and make the service's record true.
+"""
+
+from __future__ import annotations
+
+from . import _wire as wire
+from . import events
+from ._corrections import Corrections
+from ._outputs import FinishPlayback, StopPlayback
+from ._playback import Playback
+from ._responses import Response, Responses
+from ._step import Step
+from ._toolcalls import ToolCalls
+from ._turns import Turns
+from .history import History
+
+
+class Answers:
+    """The answers of one conversation."""
+
+    def __init__(self, step: Step, turns: Turns, tools: ToolCalls, history: History) -> None:
+        plan = step.plan
+        self._step = step
+        self._turns = turns
+        self._tools = tools
+        self._history = history
+        self.responses = Responses()
+        self.playback = Playback(rate=plan.output_rate, sample_bytes=plan.output_sample_bytes)
+        self.corrections = Corrections(
+            history,
+            step.requests,
+            enabled=not plan.turns.auto_truncates,
+            truncates=plan.profile == "realtime",
+        )
+
+    def live(self) -> list[Response]:
+        """The responses of which something may be heard."""
+        audible, still_open = self.responses.audible, self.responses.open
+        return list(audible) if still_open is None else [*audible, still_open]
+
+    # --- which response ---
+
+    def _lookup(self, response_id: str) -> Response | None:
+        """The response of a message, adopted if its creation was not seen; None for what is late."""
+        known = self.responses.open
+        response = self.responses.find(response_id, self._step.now)
+        if response is not None and response is not known:
+            self._adopted(response)
+        return response
+
+    def _find(self, response_id: str) -> Response | None:
+        """The response of a message that is still to be heard; None for what is late or dropped."""
+        response = self._lookup(response_id)
+        return None if response is None or response.dropped else response
+
+    def _adopted(self, response: Response) -> None:
+        """A response exists, whoever asked for it."""
+        turns, interrupts = self._turns, self._step.plan.turns.interrupts_response
+        turns.answered()
+        self._tools.spoken()
+        if response.want is None:
+            self.responses.covered()
+        if turns.user_item is not None and response.want is not None and interrupts:
+            # Ours, but the user began to speak before it was made: the service cancelled nothing. It has to wait.
+            self.responses.wants.appendleft(response.want)
+            response.dropped, response.want = True, None
+            self._step.ask(wire.CancelResponse(event_id=self._step.requests.new_id(), response_id=response.id))
+
+    def on_response_created(self, message: wire.ResponseCreated) -> None:
+        superseded = self.responses.open
+        response = self.responses.created(message.response, self._step.now)
+        if response is None:
+            return
+        if superseded is not None:
+            self.end(superseded, wire.ResponseInfo(superseded.id, "incomplete"))
+        self._adopted(response)
+
+    def on_output_item(self, message: wire.OutputItemAdded | wire.OutputItemDone) -> None:
+        response, item = self._lookup(message.response_id), message.item
+        if response is None or item.id is None:
+            return
+        if item.type == "message":
+            self._history.mention(item.id, "assistant")
+            response.mention(item.id)
+        elif item.type == "function_call" and isinstance(message, wire.OutputItemDone) and item.call_id:
+            response.calls[item.call_id] = item
+
+    def on_call_arguments(self, message: wire.CallArgumentsDone) -> None:
+        if (response := self._find(message.response_id)) is not None and message.name:
+            response.calls[message.call_id] = wire.ItemInfo(
+                type="function_call", name=message.name, call_id=message.call_id, arguments=message.arguments
+            )
+
+    def on_agent_delta(self, message: wire.TextDelta | wire.TranscriptDelta) -> None:
+        if (response := self._find(message.response_id)) is None:
+            return
+        response.written = isinstance(message, wire.TextDelta)
+        response.mention(message.item_id)
+        self._history.mention(message.item_id, "assistant")
+        text = self._history.say(message.item_id, message.delta, append=True)
+        self._step.tell(events.AgentSpeaking(message.item_id, text))
+
+    def on_agent_text(self, message: wire.TextDone | wire.TranscriptDone) -> None:
+        if (response := self._lookup(message.response_id)) is None:
+            return
+        text = message.text if isinstance(message, wire.TextDone) else message.transcript
+        response.mention(message.item_id)
+        self._history.mention(message.item_id, "assistant")
+        self._history.say(message.item_id, text)
+        if not response.dropped:
+            self._step.tell(events.AgentSpoke(message.item_id, text))
+
+    def on_word(self, message: wire.WordTimestamp) -> None:
+        if self._find(message.response_id) is not None:
+            end_ms = message.audio_offset_ms + message.audio_duration_ms
+            self._history.time_word(message.item_id, message.text, end_ms)
+
+    def on_audio(self, message: wire.AudioDelta) -> None:
+        if (response := self._find(message.response_id)) is None:
+            return
+        if message.item_id not in response.items:
+            self._history.mention(message.item_id, "assistant")
+            response.items.append(message.item_id)
+        self._step.out.append(self.playback.play(message.item_id, message.delta))
+
+    def on_audio_done(self, message: wire.AudioDone) -> None:
+        if self.playback.complete(message.item_id):
+            self._step.out.append(FinishPlayback(message.item_id))
+
+    def on_response_done(self, message: wire.ResponseDone) -> None:
+        self._step.requests.confirmed(wire.CancelResponse, message.response.id)
+        if (response := self._lookup(message.response.id)) is not None:
+            self.end(response, message.response)
+
+    def end(self, response: Response, info: wire.ResponseInfo) -> None:
+        """Nothing more comes of this response; what arrived of it may still have to be heard."""
+        self.responses.retire(response)
+        for item_id in response.items:
+            if self.playback.complete(item_id):
+                self._step.out.append(FinishPlayback(item_id))
+        self._step.out += self.corrections.response_ended(response.id)
+        response.ended = info
+        calls = response.calls | {
+            item.call_id: item
+            for item in info.output or ()
+            if item.type == "function_call" and item.call_id and "completed" in (item.status, info.status)
+        }
+        if response.dropped or info.status != "completed":
+            self._step.out += self._tools.not_run(calls.values())
+        else:
+            self._step.out += self._tools.called(calls.values(), batch=response.id, turn=self._turns.number)
+        if info.status == "failed" and not response.dropped:
+            self._turns.failed = True
+            self._step.tell(_failure(info))
+        if response.dropped:
+            if response.interrupted:
+                self._turn_ended(response, "interrupted")
+        elif info.status == "cancelled" and not self._said(response):
+            # Tentative: the user had only paused, so it counts as not having happened.
+            for item_id in response.items:
+                self._cut(item_id, response, response_open=False)
+            self._step.move(response.ticket, "dropped")
+        elif response.items or info.status == "failed":
+            self.responses.audible.append(response)
+            if info.status == "cancelled" and self.playback.pending:
+                self.interrupt(cancel=False)  # cut off by the service, for a reason of its own
+        else:  # function calls only: the turn goes on
+            self._step.move(response.ticket, "dropped")
+
+    def _said(self, response: Response) -> bool:
+        """Whether the user could have noticed anything of this response."""
+        return response.written or any(self.playback[item_id].received for item_id in response.items)
+
+    # --- barge-in ---
+
+    def interrupt(self, *, cancel: bool, barge_in_ms: int | None = None) -> None:
+        """Silence, now. Two cases: the answer is still coming, or all of it has arrived and only plays."""
+        still_open = self.responses.open
+        for audio in (cut := self.playback.flush()):
+            if (response := self.responses.owner(audio.item_id)) is not None:
+                response.interrupted, response.barge_in_ms = True, barge_in_ms
+                self._cut(audio.item_id, response, response_open=response is still_open)
+        if cut:
+            self._step.out.append(StopPlayback())
+        if still_open is not None and not still_open.dropped:
+            still_open.dropped = True
+            for item_id in still_open.items:
+                if not still_open.written and not self.playback[item_id].received:
+                    self._cut(item_id, still_open, response_open=True)
+            if cancel:
+                self._step.ask(
+                    wire.CancelResponse(event_id=self._step.requests.new_id(), response_id=still_open.id)
+                )
+            self._step.move(still_open.ticket, "interrupted" if still_open.interrupted else "dropped")
+        for response in [response for response in self.responses.audible if response.interrupted]:
+            self.responses.audible.remove(response)
+            self._turn_ended(response, "interrupted")
+            self._step.move(response.ticket, "interrupted")
+        self._step.out += self._tools.interrupted()
+
+    def drop_all(self) -> None:
+        """It is over: nothing that was asked for will be said (any further)."""
+        responses = self.responses
+        for want in [*responses.wants, responses.in_flight]:
+            self._step.move(want.ticket if want is not None else None, "dropped")
+        for response in self.live():
+            if not response.dropped:
+                self._step.move(response.ticket, "dropped")
+        responses.wants.clear()
+        responses.in_flight = None
+        responses.audible.clear()
+
+    def _cut(self, item_id: str, response: Response, *, response_open: bool) -> None:
+        """What was heard of this item is settled now, and the service is to know it."""
+        self.record_progress(response)
+        item, requests = self.corrections.cut(item_id, response.id, response_open=response_open)
+        self._step.out += requests
+        if item.received_ms:
+            self._step.out.append(
+                events.Interrupted(item_id, item.heard_ms, item.received_ms, item.heard_text, item.estimated)
+            )
+
+    # --- what was heard ---
+
+    def settle(self) -> None:
+        """See which answers have begun to be heard, and which are over."""
+        for response in self.live():
+            if not response.heard and any(self.playback[item_id].heard for item_id in response.items):
+                self._first_heard(response)
+        for response in list(self.responses.audible):
+            audio = [self.playback[item_id] for item_id in response.items]
+            if response.ended is not None and all(item.heard >= item.received for item in audio):
+                self.responses.audible.remove(response)
+                self._turn_ended(response, response.ended.status or "completed")
+                self._step.move(response.ticket, "heard")
+
+    def _first_heard(self, response: Response) -> None:
+        response.heard = True
+        self._step.move(response.ticket, "speaking")
+        samples = sum(self.playback[item_id].heard for item_id in response.items)
+        if (latency := self._turns.heard(self._step.now - samples / self._step.plan.output_rate)) is not None:
+            response.response_ms, response.endpoint_ms = latency
+
+    def record_progress(self, response: Response) -> None:
+        """Write into the history how much of this response was heard."""
+        for item_id in response.items:
+            audio = self.playback[item_id]
+            self._history.progress(
+                item_id,
+                heard_ms=self.playback.heard_ms(audio),
+                received_ms=self.playback.received_ms(audio),
+                complete=audio.complete,
+            )
+
+    def _turn_ended(self, response: Response, status: str) -> None:
+        self.record_progress(response)
+        heard = sum(self.playback[item_id].heard for item_id in response.items)
+        for item_id in response.items:
+            self.playback.forget(item_id)
+        self._step.out.append(
+            events.TurnEnded(
+                response.id,
+                status,
+                heard_ms=heard * 1000 // self._step.plan.output_rate,
+                response_ms=response.response_ms,
+                endpoint_ms=response.endpoint_ms,
+                barge_in_ms=response.barge_in_ms,
+                usage=response.ended.usage if response.ended is not None else None,
+            )
+        )
+
+
+def _failure(info: wire.ResponseInfo) -> events.ServiceFailed:
+    """What a failed response says about itself."""
+    error = (info.status_details or {}).get("error")
+    error = error if isinstance(error, dict) else {}
+    code, text = str(error.get("code") or "response_failed"), str(error.get("message") or "the response failed")
+    return events.ServiceFailed(code, text, str(error.get("type") or ""))

@@ -1,0 +1,474 @@
+"""The conversation machine, with no I/O in it.
+
+Feed it what the service said and how much audio is still unheard; it answers with what to do, in order. It never
+waits, never reads a clock and never starts a task, so a test can drive it one step at a time. The state is
+computed from facts, never assigned: there is no way to forget a transition.
+
+``pending`` (samples of the session's output format sent to playback and not yet heard) is the clock of what the
+listener knows; ``now`` (seconds of any monotonic clock) only limits waiting and measures latencies.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import Any, Final
+
+from . import _wire as wire
+from . import events
+from ._answers import Answers
+from ._outputs import End, Output
+from ._plan import Plan
+from ._responses import Want
+from ._step import Step
+from ._toolcalls import ToolCalls
+from ._turns import Turns
+from .events import EndReason, State, Verdict
+from .history import History, Role
+
+__all__ = ["Conversation"]
+
+MIN_TICK_S: Final = 0.010
+"""No deadline is nearer than this: a sink that reports in blocks must not make a busy loop."""
+FIRST_HEARD_TICK_S: Final = 0.020
+"""How often to look whether the first sample of an answer was heard."""
+
+MAX_UNREADABLE: Final = 20
+"""Unreadable messages in a row after which there is no point in going on."""
+
+FATAL_CODES: Final = frozenset(
+    {
+        "session_expired",
+        "agent_initialization_failed",
+        "insufficient_quota",
+        "invalid_api_key",
+        "token_expired",
+    }
+)
+"""Service errors after which the service hangs up."""
+
+_QUIET: Final = frozenset(
+    {
+        "conversation.item.done",
+        "conversation.item.retrieved",
+        "input_audio_buffer.cleared",
+        "output_audio_buffer.cleared",
+        "rate_limits.updated",
+        "response.audio_timestamp.done",
+        "response.content_part.added",
+        "response.content_part.done",
+        "response.function_call_arguments.delta",
+    }
+)
+"""Messages that tell nothing which another does not tell; all others without a rule become MessageReceived."""
+
+_ROLES: Final[dict[str, Role]] = {"user": "user", "assistant": "assistant"}
+_SEEN: Final = 512  # event ids remembered, so that a repeated message counts once
+
+
+class Wait(enum.Enum):
+    """What the conversation may be waiting for; none of it is waited for without a limit."""
+
+    ANSWER = "an answer to what the user said"
+    CREATION = "the response that was asked for"
+    REST = "the rest of a response"
+    OTHER = "the end of a response that only the service knows of"
+
+
+class Conversation:
+    """One conversation with the service, as pure bookkeeping. Every input returns what to do, in order."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._step = Step(plan)
+        self._history = History()
+        self._turns = Turns(plan)
+        self._tools = ToolCalls(plan.tools, self._step.requests)
+        self._answers = Answers(self._step, self._turns, self._tools, self._history)
+        self._seen: dict[str, None] = {}
+        self._reported = State.CONNECTING
+        self._start_by: float | None = None  # the service has to accept the configuration until then
+        self._unreadable = 0  # messages in a row that could not be read
+        self._started = False
+        self._ended = False
+
+    # --- what is known ---
+
+    @property
+    def state(self) -> State:
+        """Where the conversation stands: the first rule that holds."""
+        if self._ended:
+            return State.CLOSED
+        if not self._started:
+            return State.CONNECTING
+        if self._turns.failed:
+            return State.ERROR
+        if self._turns.user_item is not None:
+            return State.LISTENING
+        if self._answers.playback.audible(self._step.now):
+            return State.SPEAKING
+        if (
+            self._turns.due_item is not None
+            or self._answers.responses.coming
+            or self._tools.waiting(self._turns.number)
+        ):
+            return State.PROCESSING
+        return State.READY
+
+    @property
+    def history(self) -> History:
+        """What was said and heard so far."""
+        for response in self._answers.live():
+            self._answers.record_progress(response)
+        return self._history
+
+    @property
+    def mutes_input(self) -> bool:
+        """Whether silence is to be sent instead of the microphone: something uninterruptible is being said."""
+        return self._answers.responses.uninterruptible
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call :meth:`tick`, unless something else is fed before. None: nothing to wait for."""
+        if self._ended:
+            return None
+        now, playback = self._step.now, self._answers.playback
+        limits = [self._start_by, playback.deadline(now), *(at for at, _ in self._waits())]
+        if playback.pending and any(not response.heard for response in self._answers.live()):
+            limits.append(now + FIRST_HEARD_TICK_S)
+        nearest = min((limit for limit in limits if limit is not None), default=None)
+        return None if nearest is None else max(nearest, now + MIN_TICK_S)
+
+    # --- inputs ---
+
+    def receive(self, message: wire.Message, *, pending: int, now: float) -> list[Output]:
+        """The service said something."""
+        self._begin(pending, now)
+        if not self._ended and self._is_news(message.event_id):
+            if type(message) is not wire.Unreadable:
+                self._unreadable = 0
+            _HANDLERS[type(message)](self, message)
+        return self._end()
+
+    def tick(self, *, pending: int, now: float) -> list[Output]:
+        """Nothing was said, but more was heard, or a limit ran out."""
+        self._begin(pending, now)
+        if not self._ended:
+            self._check_limits()
+        return self._end()
+
+    def audio_sent(self, samples: int, now: float) -> None:
+        """So many samples of microphone audio were handed to the connection."""
+        self._turns.clock.sent(samples, now)
+
+    def interrupt(self, *, pending: int, now: float) -> list[Output]:
+        """Stop the agent at once: what it is saying, and what it was asked to say."""
+        self._begin(pending, now)
+        wants = self._answers.responses.wants
+        while wants:
+            self._step.move(wants.popleft().ticket, "dropped")
+        self._answers.interrupt(cancel=True)
+        return self._end()
+
+    def say(
+        self, text: str, *, ticket: int | None = None, uninterruptible: bool = False, pending: int, now: float
+    ) -> list[Output]:
+        """Let the agent say exactly this, as soon as nothing else is being said."""
+        self._begin(pending, now)
+        if self._ended:
+            self._step.move(ticket, "dropped")
+        else:
+            self._answers.responses.wants.append(Want(self._saying(text), ticket, uninterruptible))
+        return self._end()
+
+    def send_text(self, text: str, *, pending: int, now: float) -> list[Output]:
+        """The user typed something; an answer is asked for."""
+        self._begin(pending, now)
+        if not self._ended:
+            item_id, event_id = self._step.requests.new_id(), self._step.requests.new_id()
+            content = [{"type": "input_text", "text": text}]
+            item = {"id": item_id, "type": "message", "role": "user", "content": content}
+            self._step.ask(wire.CreateItem(event_id=event_id, item=item))
+            self._history.mention(item_id, "user")
+            self._history.say(item_id, text)
+            self._turns.typed()
+            wants = self._answers.responses.wants
+            if not any(want.answers for want in wants):  # one answer covers all that was typed before it
+                wants.append(Want())
+        return self._end()
+
+    def tool_finished(
+        self, call_id: str, output: str, *, error: str = "", elapsed_ms: int = 0, pending: int, now: float
+    ) -> list[Output]:
+        """A tool has answered. Only the first answer to a call counts."""
+        self._begin(pending, now)
+        if not self._ended:
+            self._step.out += self._tools.finished(call_id, output, error=error, elapsed_ms=elapsed_ms)
+        return self._end()
+
+    def close(self, verdict: Verdict, *, pending: int, now: float) -> list[Output]:
+        """It is over: asked for, or lost. What is queued is silenced only if somebody asked to stop."""
+        self._begin(pending, now)
+        if not self._ended:
+            self._finish(verdict)
+        return self._end()
+
+    # --- one step ---
+
+    def _begin(self, pending: int, now: float) -> None:
+        self._step.now = now
+        self._answers.playback.advance(pending, now)
+
+    def _end(self) -> list[Output]:
+        if not self._ended:
+            self._answers.settle()
+            self._create_next()
+        if (state := self.state) is not self._reported:
+            self._step.tell(events.StateChanged(self._reported, state))
+            self._reported = state
+        return self._step.take()
+
+    def _is_news(self, event_id: str | None) -> bool:
+        """Whether this is not a repetition of a message."""
+        if event_id is None:
+            return True
+        if event_id in self._seen:
+            return False
+        self._seen[event_id] = None
+        if len(self._seen) > _SEEN:
+            del self._seen[next(iter(self._seen))]
+        return True
+
+    def _create_next(self) -> None:
+        """Ask for the next response, if one is wanted and nothing is in the way."""
+        responses = self._answers.responses
+        if not self._started or responses.busy or self._turns.user_has_the_floor:
+            return
+        if responses.wants:
+            want = responses.wants.popleft()
+        elif self._tools.result_due(self._turns.number):
+            want = Want()
+        else:
+            return
+        if want.answers:
+            self._tools.spoken()
+        self._step.ask(responses.create(want, self._step.requests.new_id(), self._step.now))
+
+    def _saying(self, text: str) -> dict[str, Any]:
+        """What makes the service say exactly this."""
+        if self._plan.pregenerated:
+            content = [{"type": "text", "text": text}]
+            return {
+                "pre_generated_assistant_message": {"type": "message", "role": "assistant", "content": content}
+            }
+        return {"instructions": f'Say exactly: "{text}"'}
+
+    # --- the session ---
+
+    def _on_session_created(self, message: wire.SessionCreated) -> None:
+        if self._start_by is None and not self._started:
+            self._start_by = self._step.now + self._plan.start_s
+            event_id = self._step.requests.new_id()
+            self._step.ask(wire.UpdateSession(event_id=event_id, session=dict(self._plan.session)))
+
+    def _on_session_updated(self, message: wire.SessionUpdated) -> None:
+        self._step.requests.confirmed(wire.UpdateSession)
+        if self._started:
+            return
+        self._started, self._start_by = True, None
+        self._step.tell(events.SessionStarted(str(message.session.get("id", "")), message.session))
+        if self._plan.turns.auto_truncates:
+            text = "auto_truncate is on: the service cuts its record at its own guess of what was played"
+            self._step.tell(events.Warned("auto_truncate", text))
+        if self._plan.greeting:
+            self._answers.responses.wants.appendleft(Want(self._saying(self._plan.greeting)))
+
+    def _on_error(self, message: wire.ErrorReceived) -> None:
+        error = message.error
+        code, text = error.code or "", error.message or ""
+        request = self._step.requests.refused(error)
+        if isinstance(request, wire.UpdateSession) and not self._started:
+            self._step.tell(events.RequestRefused("session.update", code, text, error.param))
+            hint = f"Mend {error.param} in the configuration." if error.param else "Mend the configuration."
+            self._finish(Verdict(EndReason.CONFIGURATION, f"the service refused the session: {text}", hint))
+        elif request is not None:
+            self._on_refused(request, code, text, error.param)
+        elif code != "response_cancel_not_active":
+            fatal = code in FATAL_CODES
+            self._turns.failed = self._turns.failed or fatal
+            self._step.tell(events.ServiceFailed(code, text, error.type or "", error.param, fatal))
+
+    def _on_refused(self, request: wire.Request, code: str, text: str, param: str | None) -> None:
+        """An own request was refused: its rule applies, and the state is what the facts say."""
+        responses = self._answers.responses
+        open_response = responses.open.id if responses.open is not None else None
+        instead = self._answers.corrections.refused(request, open_response=open_response)
+        if instead is not None:
+            self._step.out += instead
+        elif isinstance(request, wire.CancelResponse) and code == "response_cancel_not_active":
+            pass  # it ended by itself just before: the usual race
+        elif isinstance(request, wire.CreateResponse) and code == "conversation_already_has_active_response":
+            responses.postpone(self._step.now)
+        else:
+            if isinstance(request, wire.CreateResponse):
+                self._step.move(responses.give_up(), "dropped")
+            self._step.tell(events.RequestRefused(wire.request_type(request), code, text, param))
+
+    def _on_warning(self, message: wire.WarningReceived) -> None:
+        self._step.tell(events.Warned(message.warning.code or "", message.warning.message or ""))
+
+    def _finish(self, verdict: Verdict) -> None:
+        """The last step: silence if it was asked for, and whoever waits for something is told."""
+        if verdict.reason in (EndReason.STOPPED, EndReason.FAILED):
+            self._answers.interrupt(cancel=False)
+        self._answers.drop_all()
+        self._step.out += self._tools.cancel_all()
+        self._ended = True
+        self._step.tell(events.StateChanged(self._reported, State.CLOSED))
+        self._step.tell(events.SessionEnded(verdict))
+        self._step.out.append(End(verdict))
+        self._reported = State.CLOSED
+
+    # --- the user ---
+
+    def _on_speech_began(self, message: wire.SpeechBegan) -> None:
+        onset_ms = self._turns.speech_began(message, self._step.now)
+        self._history.mention(message.item_id, "user")
+        self._step.tell(events.SpeechStarted(message.item_id, message.audio_start_ms))
+        service_interrupts = self._plan.turns.interrupts_response
+        if self._answers.responses.uninterruptible or not (service_interrupts or self._plan.client_barge_in):
+            return
+        # Where the service interrupts, it cancels its own response: one more cancel would only be refused.
+        self._answers.interrupt(cancel=not service_interrupts, barge_in_ms=onset_ms)
+
+    def _on_speech_ended(self, message: wire.SpeechEnded) -> None:
+        self._turns.speech_ended(message, self._step.now)
+        self._step.tell(events.SpeechStopped(message.item_id, message.audio_end_ms))
+
+    def _on_committed(self, message: wire.InputCommitted) -> None:
+        self._history.mention(message.item_id, "user")
+        self._turns.committed(message.item_id)
+
+    def _on_user_delta(self, message: wire.UserTranscriptDelta) -> None:
+        self._history.mention(message.item_id, "user")
+        text = self._history.say(message.item_id, message.delta or "", append=True)
+        self._step.tell(events.UserSpeaking(message.item_id, text))
+
+    def _on_user_transcript(self, message: wire.UserTranscript) -> None:
+        text = (message.transcript or "").strip()
+        if text:  # noise suppression makes the service send a second, empty one
+            self._history.mention(message.item_id, "user")
+            self._history.say(message.item_id, text)
+            self._step.tell(events.UserSpoke(message.item_id, text, message.language))
+        else:
+            self._turns.came_to_nothing(message.item_id)
+
+    def _on_user_failed(self, message: wire.UserTranscriptFailed) -> None:
+        error = message.error
+        self._step.tell(events.TranscriptionFailed(message.item_id, error.code or "", error.message or ""))
+        self._turns.came_to_nothing(message.item_id)
+
+    # --- the record ---
+
+    def _on_item_created(self, message: wire.ItemCreated) -> None:
+        item = message.item
+        if item.id is None:
+            return
+        self._step.requests.confirmed(wire.CreateItem, item.id)
+        if not self._answers.corrections.created(item.id):
+            self._history.mention(item.id, _ROLES.get(item.role or "", "tool"))
+
+    def _on_item_deleted(self, message: wire.ItemDeleted) -> None:
+        self._step.requests.confirmed(wire.DeleteItem, message.item_id)
+        self._answers.corrections.deleted(message.item_id)
+
+    def _on_item_truncated(self, message: wire.ItemTruncated) -> None:
+        self._step.requests.confirmed(wire.TruncateItem, message.item_id)
+        self._answers.corrections.truncated(message.item_id)
+
+    # --- limits ---
+
+    def _waits(self) -> list[tuple[float, Wait]]:
+        """What is being waited for, and until when."""
+        responses, turns = self._answers.responses, self._turns
+        waits: list[tuple[float, Wait]] = []
+        if turns.due_item is not None:
+            waits.append((turns.due_at, Wait.ANSWER))
+        if responses.in_flight is not None:
+            waits.append((responses.in_flight_at, Wait.CREATION))
+        if responses.open is not None:
+            waits.append((responses.open.progress_at, Wait.REST))
+        if responses.blocked_at is not None:
+            waits.append((responses.blocked_at, Wait.OTHER))
+        return [(since + self._plan.stall_s, wait) for since, wait in waits]
+
+    def _check_limits(self) -> None:
+        if self._start_by is not None and self._step.now >= self._start_by:
+            detail = f"no session.updated within {self._plan.start_s:g} s"
+            self._finish(Verdict(EndReason.UNAVAILABLE, detail, "Try again; if it persists, try another region."))
+            return
+        for at, wait in self._waits():
+            if self._step.now >= at:
+                self._step.tell(events.Stalled(wait.value, round(self._plan.stall_s * 1000)))
+                self._give_up(wait)
+
+    def _give_up(self, wait: Wait) -> None:
+        responses = self._answers.responses
+        match wait:
+            case Wait.ANSWER:
+                self._turns.came_to_nothing(self._turns.due_item)
+            case Wait.CREATION:
+                self._step.move(responses.give_up(), "dropped")
+            case Wait.REST if responses.open is not None:
+                self._answers.end(responses.open, wire.ResponseInfo(responses.open.id, "incomplete"))
+            case _:
+                responses.blocked_at = None
+
+    # --- messages without a rule of their own ---
+
+    def _on_unknown(self, message: wire.Unknown) -> None:
+        if message.type not in _QUIET:
+            self._step.tell(events.MessageReceived(message.type, message.data))
+
+    def _on_unreadable(self, message: wire.Unreadable) -> None:
+        self._step.tell(events.MessageRejected(message.fault, message.size))
+        self._unreadable += 1
+        if self._unreadable >= MAX_UNREADABLE:
+            detail = f"{MAX_UNREADABLE} messages in a row could not be read; the last: {message.fault}"
+            self._finish(Verdict(EndReason.PROTOCOL, detail, "Check that the endpoint is a Voice Live service."))
+
+
+def _answering(handler: Callable[[Answers, Any], None]) -> Callable[[Conversation, Any], None]:
+    """A message about an answer goes straight to the answers."""
+    return lambda conversation, message: handler(conversation._answers, message)
+
+
+_HANDLERS: Final[dict[type[Any], Callable[[Conversation, Any], None]]] = {
+    wire.SessionCreated: Conversation._on_session_created,
+    wire.SessionUpdated: Conversation._on_session_updated,
+    wire.ErrorReceived: Conversation._on_error,
+    wire.WarningReceived: Conversation._on_warning,
+    wire.SpeechBegan: Conversation._on_speech_began,
+    wire.SpeechEnded: Conversation._on_speech_ended,
+    wire.InputCommitted: Conversation._on_committed,
+    wire.UserTranscriptDelta: Conversation._on_user_delta,
+    wire.UserTranscript: Conversation._on_user_transcript,
+    wire.UserTranscriptFailed: Conversation._on_user_failed,
+    wire.ItemCreated: Conversation._on_item_created,
+    wire.ItemDeleted: Conversation._on_item_deleted,
+    wire.ItemTruncated: Conversation._on_item_truncated,
+    wire.ResponseCreated: _answering(Answers.on_response_created),
+    wire.ResponseDone: _answering(Answers.on_response_done),
+    wire.OutputItemAdded: _answering(Answers.on_output_item),
+    wire.OutputItemDone: _answering(Answers.on_output_item),
+    wire.CallArgumentsDone: _answering(Answers.on_call_arguments),
+    wire.TextDelta: _answering(Answers.on_agent_delta),
+    wire.TextDone: _answering(Answers.on_agent_text),
+    wire.TranscriptDelta: _answering(Answers.on_agent_delta),
+    wire.TranscriptDone: _answering(Answers.on_agent_text),
+    wire.WordTimestamp: _answering(Answers.on_word),
+    wire.AudioDelta: _answering(Answers.on_audio),
+    wire.AudioDone: _answering(Answers.on_audio_done),
+    wire.Unknown: Conversation._on_unknown,
+    wire.Unreadable: Conversation._on_unreadable,
+}

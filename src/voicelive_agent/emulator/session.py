@@ -1,0 +1,426 @@
+"""Voice Live as a pure object: what the client sent and the time go in, what the service says and when comes out.
+
+No I/O, no clock, no tasks, no threads. The aiohttp shell in :mod:`.server` and any test drive it the same way::
+
+    session = EmulatorSession(model="gpt-4.1")
+    session.start(now)
+    session.receive('{"type": "response.create"}', now)
+    for job in session.jobs():
+        session.finish(job, job.run(), now)      # here or on a worker thread
+    for event in session.poll(now):
+        ...                                      # and again at session.deadline
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ._config import Config
+from ._context import Context
+from ._errors import ClientError, active_response, cancel_not_active, not_truncatable, session_expired
+from ._hearing import Hearing, Utterance
+from ._ids import Ids
+from ._items import Items, normalised, take_audio
+from ._options import Job, Options
+from ._profiles import delays_of, profile_of
+from ._response import Response
+from ._schema import client_event
+from ._timeline import Timeline
+from .protocols import Brain, Ears, Voice
+from .scripted import EnergyEars, ScriptedBrain, ToneVoice
+
+__all__ = ["EmulatorSession"]
+
+# Work done in one call, so that a large append does not hold up an event loop: a look by the listener takes about
+# 1 ms, resampling alone far less.
+_HEARD_MS_PER_CALL = 8 * 32
+_STORED_MS_PER_CALL = 4000
+
+
+@dataclass(slots=True)
+class _Inbound:
+    """A client message that was not handled yet."""
+
+    message: dict[str, Any]
+    ready_at: float
+    rest: bytes | None = None
+    """Of an append: the audio that was not processed yet."""
+
+
+class EmulatorSession:
+    """One session of the service, from session.created to the close.
+
+    ``model`` and ``query`` are those of the URL. ``ears``, ``brain`` and ``voice`` default to scripted ones that
+    need no packages. Ids are random; a ``seed`` makes them reproducible.
+    """
+
+    def __init__(
+        self,
+        *,
+        model: str = "gpt-4.1",
+        query: Mapping[str, str] | None = None,
+        ears: Ears | None = None,
+        brain: Brain | None = None,
+        voice: Voice | None = None,
+        options: Options | None = None,
+        seed: int | None = None,
+    ) -> None:
+        options = options or Options()
+        profile = profile_of(model, options)
+        ids = Ids(seed)
+        self._timeline = Timeline(ids)
+        self._context = Context(
+            timeline=self._timeline,
+            ids=ids,
+            items=Items(),
+            profile=profile,
+            delays=delays_of(profile, options),
+            options=options,
+            config=Config(model, query or {}, profile, options),
+            brain=brain or ScriptedBrain(),
+            voice=voice or ToneVoice(),
+            conversation_id=ids.model("conv") if profile.realtime else "",
+        )
+        self._session_id = self._context.model_id("sess")
+        self._expires_at = 0
+        self._hearing = Hearing(
+            self._context,
+            ears or EnergyEars(),
+            on_interrupt=self._interrupt,
+            on_committed=self._committed,
+            on_words=self._words,
+        )
+        self._inbox: deque[_Inbound] = deque()
+        self._ready_at = 0.0
+        self._texts: dict[str, str] = {}
+        self._active: Response | None = None
+        self._waiting: deque[Response] = deque()
+        self._closing: tuple[int, str] | None = None
+        self._started = False
+
+    # --- Driving ------------------------------------------------------------------------------------------
+
+    def start(self, now: float, *, unix_time: float | None = None) -> None:
+        """Begin: session.created is due at once. ``expires_at`` counts from ``unix_time`` (default: ``now``)."""
+        self._started = True
+        self._timeline.now = now
+        limit = self._context.options.max_session_s
+        lifetime = self._context.profile.lifetime_s if limit is None else limit
+        self._expires_at = int((now if unix_time is None else unix_time) + lifetime)
+        if limit is not None:
+            self._timeline.at(now + limit, lambda: self._expire(limit))
+        self._send_session("session.created")
+
+    def receive(self, data: str | bytes, now: float) -> None:
+        """Take one message of the client. Whatever is wrong with it becomes an ``error`` event."""
+        if not self._started:
+            raise RuntimeError("EmulatorSession.start() comes before receive().")
+        if self._closing:
+            return
+        self._timeline.advance(now)
+        try:
+            message = _parsed(data)
+        except ClientError as error:
+            self._refuse(error, None)
+            return
+        delay = self._context.delays.update if message.get("type") == "session.update" else 0.0
+        # One after the other: what follows a slow message waits for it.
+        self._ready_at = max(self._ready_at, self._timeline.now + delay)
+        self._inbox.append(_Inbound(message, self._ready_at))
+        self._work()
+
+    def poll(self, now: float) -> list[dict[str, Any]]:
+        """The events due by ``now``, in order."""
+        self._timeline.advance(now)
+        self._work()
+        return self._timeline.take()
+
+    @property
+    def deadline(self) -> float | None:
+        """When :meth:`poll` has something to do next; None if nothing is scheduled."""
+        scheduled = self._timeline.deadline
+        if not self._inbox:
+            return scheduled
+        ready = max(self._inbox[0].ready_at, self._timeline.now)
+        return ready if scheduled is None else min(ready, scheduled)
+
+    def jobs(self) -> list[Job]:
+        """The work that became ready since the last call; each job is handed out once."""
+        jobs, self._context.jobs = self._context.jobs, []
+        return jobs
+
+    def finish(self, job: Job, result_or_error: object, now: float) -> None:
+        """Hand back what ``job.run()`` returned, or the exception it raised."""
+        self._timeline.advance(now)
+        if not self._closing:
+            job.then(result_or_error)
+            self._timeline.advance(now)
+
+    @property
+    def closing(self) -> tuple[int, str] | None:
+        """The WebSocket close code and reason, once the session wants to close (after its last events)."""
+        return self._closing
+
+    # --- Client messages ----------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        """Handle what the client sent, in order, as far as one call may."""
+        heard_ms = 0.0
+        while self._inbox and self._inbox[0].ready_at <= self._timeline.now:
+            inbound = self._inbox[0]
+            if inbound.rest is not None:
+                limit = _HEARD_MS_PER_CALL if self._hearing.detects_turns else _STORED_MS_PER_CALL
+                if heard_ms >= limit:
+                    break
+                heard_ms += self._hear(inbound)
+            else:
+                self._handle(inbound)
+            if not inbound.rest and self._inbox:
+                self._inbox.popleft()
+            self._timeline.advance(self._timeline.now)
+
+    def _hear(self, inbound: _Inbound) -> float:
+        """Process the next part of an append; its length in milliseconds."""
+        assert inbound.rest is not None
+        bytes_per_s = self._hearing.decoder.bytes_per_s
+        size = bytes_per_s * _HEARD_MS_PER_CALL // 1000 // 2 * 2
+        part, inbound.rest = inbound.rest[:size], inbound.rest[size:]
+        try:
+            self._hearing.append(part)
+        except Exception as error:  # noqa: BLE001  a plug-in: told to the client, and the end
+            message = f"Turn detection failed. {type(error).__name__}: {error}"
+            self._close(ClientError(message, code="server_error", type="server_error"), 1011, "server_error")
+        return len(part) * 1000 / bytes_per_s
+
+    def _handle(self, inbound: _Inbound) -> None:
+        event_id = inbound.message.get("event_id")
+        try:
+            kind = client_event(inbound.message)
+            if kind in _APPENDS:
+                inbound.rest = self._hearing.decoder.unpack(inbound.message["audio"])
+            else:
+                _HANDLERS[kind](self, inbound.message)
+        except ClientError as error:
+            self._refuse(error, event_id if isinstance(event_id, str) else None)
+
+    def _refuse(self, error: ClientError, event_id: str | None) -> None:
+        self._timeline.send("error", error=error.details(event_id))
+
+    def _expire(self, limit_s: float) -> None:
+        self._close(session_expired(limit_s), 1001, "session_expired")
+
+    def _close(self, error: ClientError, code: int, reason: str) -> None:
+        """An error after which nothing more is said."""
+        self._refuse(error, None)
+        self._timeline.stop()
+        self._inbox.clear()
+        self._context.jobs.clear()
+        self._closing = (code, reason)
+
+    # --- Session ------------------------------------------------------------------------------------------
+
+    def _send_session(self, type: str) -> None:
+        self._timeline.send(type, session=self._context.config.echo(self._session_id, self._expires_at))
+
+    def _update(self, message: Mapping[str, Any]) -> None:
+        change = message["session"]
+        self._context.config.update(change)
+        self._hearing.configure()
+        self._send_session("session.updated")
+        for tool in change.get("tools") or ():
+            if tool["type"] == "mcp":
+                self._fail_to_list_tools(tool["server_label"])
+
+    def _fail_to_list_tools(self, label: str) -> None:
+        """The emulator reaches no MCP server: the session goes on without its tools."""
+        item = {
+            "id": self._context.model_id("mcpl"),
+            "object": "realtime.item",
+            "type": "mcp_list_tools",
+            "server_label": label,
+            "tools": [],
+        }
+        previous = self._context.items.add(item)
+        self._timeline.send("conversation.item.created", previous_item_id=previous, item=dict(item))
+        self._timeline.send("mcp_list_tools.in_progress", item_id=item["id"])
+        self._timeline.send("mcp_list_tools.failed", item_id=item["id"])
+
+    def _clear_output(self, message: Mapping[str, Any]) -> None:
+        self._timeline.send("output_audio_buffer.cleared")
+
+    def _ignore(self, message: Mapping[str, Any]) -> None:
+        """The start of an audio turn: there is nothing to say about it."""
+
+    # --- Items --------------------------------------------------------------------------------------------
+
+    def _create_item(self, message: Mapping[str, Any]) -> None:
+        self._add_item(message["item"], message.get("previous_item_id"))
+
+    def _add_item(self, given: Mapping[str, Any], previous_item_id: str | None = None) -> None:
+        context = self._context
+        item = normalised(given, realtime=context.profile.realtime)
+        if item.get("id") is None:
+            item["id"] = context.ids.service("item")
+        if item["id"] in context.items:
+            raise ClientError(
+                f"An item with id '{item['id']}' already exists.", code="invalid_value", param="item.id"
+            )
+        audio = self._hearing.decoder.unpack(take_audio(item))
+        previous = context.items.add(item, previous_item_id)
+        shown = previous if context.profile.realtime else previous_item_id or ""
+        self._timeline.send("conversation.item.created", previous_item_id=shown, item=copy.deepcopy(item))
+        if audio:
+            self._hearing.listen_to_item(item, audio)
+
+    def _retrieve_item(self, message: Mapping[str, Any]) -> None:
+        item = self._context.items.get(message["item_id"], "retrieve")
+        self._timeline.send("conversation.item.retrieved", item=copy.deepcopy(item))
+
+    def _delete_item(self, message: Mapping[str, Any]) -> None:
+        self._context.items.remove(message["item_id"])
+        self._timeline.send("conversation.item.deleted", item_id=message["item_id"])
+
+    def _truncate_item(self, message: Mapping[str, Any]) -> None:
+        where = {name: message[name] for name in ("item_id", "content_index", "audio_end_ms")}
+        refuse = self._context.options.refuse_truncation
+        if refuse is None:
+            refuse = not self._context.profile.realtime
+        if refuse:
+            self._context.items.get(where["item_id"], "truncate")
+            raise not_truncatable()
+        self._context.items.truncate(**where)
+        self._timeline.send("conversation.item.truncated", **where)
+
+    def _text_delta(self, message: Mapping[str, Any]) -> None:
+        self._texts[message["id"]] = self._texts.get(message["id"], "") + message["delta"]
+
+    def _text_done(self, message: Mapping[str, Any]) -> None:
+        text = self._texts.pop(message["id"], "")
+        content = [{"type": "input_text", "text": text}]
+        self._add_item({"type": "message", "role": "user", "content": content})
+
+    # --- Input audio --------------------------------------------------------------------------------------
+
+    def _commit_audio(self, message: Mapping[str, Any]) -> None:
+        self._hearing.commit()
+
+    def _clear_audio(self, message: Mapping[str, Any]) -> None:
+        self._hearing.clear()
+
+    def _interrupt(self) -> None:
+        """Speech started: whatever is being answered is not wanted any more."""
+        self._cancel_all("turn_detected")
+
+    def _committed(self, utterance: Utterance) -> None:
+        """A realtime model answers at once; a cascade needs the words first."""
+        if utterance.automatic and self._context.profile.realtime:
+            self._answer()
+
+    def _words(self, utterance: Utterance, text: str) -> None:
+        if utterance.automatic and text and not self._context.profile.realtime:
+            self._answer()
+        self._proceed()
+
+    # --- Responses ----------------------------------------------------------------------------------------
+
+    @property
+    def _current(self) -> list[Response]:
+        return [*([self._active] if self._active else []), *self._waiting]
+
+    def _answer(self) -> None:
+        """Answer a turn by itself, unless another answer is under way."""
+        if all(response.cancelled for response in self._current):
+            self._waiting.append(self._response({}, automatic=True))
+            self._proceed()
+
+    def _create_response(self, message: Mapping[str, Any]) -> None:
+        request = message.get("response") or {}
+        current = self._current
+        if current:
+            second = self._context.options.second_create
+            if second == "error" or request.get("cancel_previous") is False:
+                raise active_response(current[0].id)
+        response = self._response(request, automatic=False)
+        for item in request.get("append_input_items") or ():
+            self._add_item(item)
+        self._cancel_all("client_cancelled")
+        self._waiting.append(response)
+        self._proceed()
+
+    def _response(self, request: Mapping[str, Any], *, automatic: bool) -> Response:
+        return Response(self._context, request, automatic=automatic, on_done=self._response_done)
+
+    def _cancel_response(self, message: Mapping[str, Any]) -> None:
+        wanted = message.get("response_id")
+        current = [response for response in self._current if not response.cancelled]
+        if not current or (wanted is not None and wanted != current[0].id):
+            raise cancel_not_active()
+        current[0].cancel("client_cancelled")
+        self._proceed()
+
+    def _cancel_all(self, reason: str) -> None:
+        for response in self._current:
+            if not response.cancelled:
+                response.cancel(reason)
+
+    def _proceed(self) -> None:
+        """Begin the next response if it is its turn, and let it think as soon as all was heard."""
+        words_first = not self._context.profile.realtime
+        if self._active is None and self._waiting and not (words_first and self._hearing.pending):
+            self._active = self._waiting.popleft()
+            self._active.begin()
+            if self._active.automatic and not self._active.cancelled and self._talked_over:
+                # The user went on talking while the words were worked out: tentative, as if it had never been.
+                self._active.cancel("turn_detected")
+        if self._active is not None and not self._hearing.pending:
+            self._active.think()
+
+    @property
+    def _talked_over(self) -> bool:
+        turn = self._context.config.turn
+        return turn is not None and turn.interrupt_response and self._hearing.user_speaking
+
+    def _response_done(self, response: Response) -> None:
+        self._active = None
+        self._proceed()
+
+
+_APPENDS = ("input_audio_buffer.append", "input_audio.turn.append")
+_HANDLERS: Mapping[str, Callable[[EmulatorSession, Mapping[str, Any]], None]] = {
+    "session.update": EmulatorSession._update,
+    "input_audio_buffer.commit": EmulatorSession._commit_audio,
+    "input_audio_buffer.clear": EmulatorSession._clear_audio,
+    "conversation.item.create": EmulatorSession._create_item,
+    "conversation.item.retrieve": EmulatorSession._retrieve_item,
+    "conversation.item.delete": EmulatorSession._delete_item,
+    "conversation.item.truncate": EmulatorSession._truncate_item,
+    "response.create": EmulatorSession._create_response,
+    "response.cancel": EmulatorSession._cancel_response,
+    "output_audio_buffer.clear": EmulatorSession._clear_output,
+    "input_text.delta": EmulatorSession._text_delta,
+    "input_text.done": EmulatorSession._text_done,
+    "input_audio.turn.start": EmulatorSession._ignore,
+    "input_audio.turn.end": EmulatorSession._commit_audio,
+    "input_audio.turn.cancel": EmulatorSession._clear_audio,
+    "input_audio.clear": EmulatorSession._clear_audio,
+}
+
+
+def _parsed(data: str | bytes) -> dict[str, Any]:
+    """The JSON object in a client's message."""
+    try:
+        message = json.loads(data, parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ClientError(f"The message is not valid JSON: {error}", code="invalid_json") from error
+    if not isinstance(message, dict):
+        raise ClientError("The message is not a JSON object.", code="invalid_json")
+    return message
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")

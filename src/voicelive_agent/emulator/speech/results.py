@@ -1,0 +1,83 @@
+"""What functions answered, as sentences that can be spoken. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .words import spoken_name
+
+__all__ = ["pending_outputs", "spoken_results"]
+
+_FAILED = re.compile(r"\s*(error|exception|failed)\b[:.\s]*", re.IGNORECASE)
+_FAULT_KEYS = ("error", "exception")
+_MOST_ENTRIES = 10
+"""Nobody listens to more; the rest is counted."""
+
+
+def pending_outputs(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The function outputs that came after the last message: nobody has spoken about them yet."""
+    pending: list[Mapping[str, Any]] = []
+    for item in items:
+        if item.get("type") == "message":
+            pending = []
+        elif item.get("type") == "function_call_output":
+            pending.append(item)
+    return pending
+
+
+def spoken_results(items: Sequence[Mapping[str, Any]]) -> str:
+    """A sentence for every pending output: what came out, or an apology for what did not work."""
+    names = {item.get("call_id"): item.get("name") for item in items if item.get("type") == "function_call"}
+    sentences = []
+    for item in pending_outputs(items):
+        about = spoken_name(str(names.get(item.get("call_id")) or "result")).capitalize()
+        text, failed = _rendered(item.get("output"))
+        text = text.strip().rstrip(".") or "no answer"
+        sentences.append(f"Sorry, that did not work: {text}." if failed else f"{about}: {text}.")
+    return " ".join(sentences)
+
+
+def _rendered(output: Any) -> tuple[str, bool]:
+    """The words for an output, and whether it tells of a failure."""
+    value = output
+    if isinstance(output, str):
+        try:
+            value = json.loads(output)
+        except ValueError:
+            value = output
+    if isinstance(value, str) and (fault := _FAILED.match(value)):
+        return value[fault.end() :] or value, True
+    if isinstance(value, Mapping):
+        fault_text = next((value[key] for key in _FAULT_KEYS if value.get(key)), None)
+        if fault_text is not None:
+            if isinstance(fault_text, Mapping):
+                fault_text = fault_text.get("message", fault_text)
+            told = value.get("message", "no reason given") if fault_text is True else fault_text
+            return _in_words(told), True
+        if value.get("ok", value.get("success")) is False or value.get("status") == "error":
+            return _in_words(value.get("message") or value.get("reason") or "no reason given"), True
+    return _in_words(value), False
+
+
+def _in_words(value: Any) -> str:
+    match value:
+        case None:
+            return "done"
+        case True:
+            return "yes"
+        case False:
+            return "no"
+        case Mapping():
+            return _listed([f"{spoken_name(str(key))} {_in_words(one)}" for key, one in value.items()])
+        case list() | tuple():
+            return _listed([_in_words(one) for one in value]) or "nothing"
+        case _:
+            return str(value)
+
+
+def _listed(entries: list[str]) -> str:
+    more = len(entries) - _MOST_ENTRIES
+    return ", ".join(entries[:_MOST_ENTRIES] + ([f"and {more} more"] if more > 0 else []))

@@ -1,0 +1,397 @@
+"""What happened in a conversation: the things an agent tells you.
+
+Every event is an immutable value, named in the past tense; match on its class, or override the hook that has
+its name (``UserSpoke`` calls ``on_user_spoke``). Durations end in ``_ms`` and are whole milliseconds. Audio never
+travels as an event: it goes to the sink.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias, get_args
+
+__all__ = [
+    "EVENT_TYPES",
+    "AgentSpeaking",
+    "AgentSpoke",
+    "AudioRejected",
+    "EndReason",
+    "Event",
+    "EventsDropped",
+    "HookFailed",
+    "Interrupted",
+    "MessageReceived",
+    "MessageRejected",
+    "MicrophoneDropped",
+    "RequestRefused",
+    "ServiceFailed",
+    "SessionEnded",
+    "SessionStarted",
+    "SinkStalled",
+    "SpeechStarted",
+    "SpeechStopped",
+    "Stalled",
+    "State",
+    "StateChanged",
+    "ToolCalled",
+    "ToolFinished",
+    "ToolUnknown",
+    "TranscriptionFailed",
+    "TurnEnded",
+    "UserSpeaking",
+    "UserSpoke",
+    "Verdict",
+    "Warned",
+]
+
+
+class State(enum.Enum):
+    """Where the conversation stands. It is computed from facts; nothing ever assigns it."""
+
+    CONNECTING = "connecting"
+    """No session yet, or none any more and a new one is being opened."""
+    READY = "ready"
+    """Nobody speaks and nothing is due: the user's turn."""
+    LISTENING = "listening"
+    """The user is speaking."""
+    PROCESSING = "processing"
+    """An answer or a tool is open or due, and nothing of it is audible."""
+    SPEAKING = "speaking"
+    """The agent is audible: from the first audio until the last sample was *heard*."""
+    ERROR = "error"
+    """The open turn failed; the next speech, response or text leaves this state."""
+    CLOSED = "closed"
+    """The conversation is over."""
+
+
+class EndReason(enum.Enum):
+    """Why a session ended."""
+
+    STOPPED = "stopped"
+    """We asked for it: ``stop()``, leaving the ``async with``, cancellation."""
+    SOURCE_FINISHED = "source_finished"
+    """The audio source came to its end and everything was answered and heard."""
+    SERVICE_CLOSED = "service_closed"
+    """The service said goodbye properly, though nobody asked (close codes 1000 and 1001)."""
+    EXPIRED = "expired"
+    """The session's maximum time was reached."""
+    CONFIGURATION = "configuration"
+    """The service refused the session's configuration."""
+    AUTHENTICATION = "authentication"
+    """The credential was refused, or is no longer accepted."""
+    NOT_FOUND = "not_found"
+    """The service knows no such path, resource, model or api-version."""
+    RATE_LIMITED = "rate_limited"
+    """Quota or rate limit."""
+    UNAVAILABLE = "unavailable"
+    """The service could not be reached, or failed (close codes 1011, 1012, 1013)."""
+    NETWORK = "network"
+    """The connection broke without a goodbye (1006: reset, unplugged, no pong)."""
+    TOO_LARGE = "too_large"
+    """A message was larger than one side accepts (1009)."""
+    PROTOCOL = "protocol"
+    """One side did not understand the other (1002, 1003, 1007, 1008, 4xxx, or too many unreadable messages)."""
+    FAILED = "failed"
+    """A hook, the source or the sink raised; the exception comes out of ``run()``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a session ended: the reason, what was said about it, and what can be done."""
+
+    reason: EndReason
+    detail: str = ""
+    hint: str = ""
+    close_code: int | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether this is an ending that somebody asked for."""
+        return self.reason in (EndReason.STOPPED, EndReason.SOURCE_FINISHED)
+
+
+# --- the session -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted:
+    """The service accepted the configuration; ``granted`` is the session as it echoed it."""
+
+    session_id: str
+    granted: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanged:
+    """The conversation moved from one state to another. ``old`` is always the previous event's ``new``."""
+
+    old: State
+    new: State
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """The conversation is over; this is always the last event."""
+
+    verdict: Verdict
+
+
+# --- the user ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStarted:
+    """The user began to speak. ``audio_start_ms`` counts the microphone audio sent, prefix padding included."""
+
+    item_id: str
+    audio_start_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """The user stopped speaking. ``audio_end_ms`` counts the microphone audio sent, ending silence included."""
+
+    item_id: str
+    audio_end_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class UserSpeaking:
+    """A partial transcript of what the user says: the whole text so far, which later ones replace."""
+
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserSpoke:
+    """The transcript of what the user said. It may arrive after the answer began; match it by ``item_id``."""
+
+    item_id: str
+    text: str
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptionFailed:
+    """What the user said could not be transcribed. The turn, and often the answer, go on."""
+
+    item_id: str
+    code: str
+    message: str
+
+
+# --- the agent ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpeaking:
+    """The agent's words so far (the whole text, which later ones replace). They run ahead of the audio."""
+
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpoke:
+    """All words of one answer. What of it was *heard* is in the history, and in ``Interrupted``."""
+
+    item_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Interrupted:
+    """An answer was cut off: silence is already there when this arrives.
+
+    ``heard_ms`` is what the listener really heard of this item, ``received_ms`` what had arrived; ``heard_text``
+    the words up to there, exact where the service gave word timestamps, else ``estimated`` from the durations.
+    """
+
+    item_id: str
+    heard_ms: int
+    received_ms: int
+    heard_text: str
+    estimated: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class TurnEnded:
+    """One answer is over: heard to its end, cut off, or failed. Latencies are as the listener lived them.
+
+    ``status`` is completed, interrupted, cancelled, incomplete or failed. ``response_ms`` runs from the end of
+    the user's speech (not of the silence after it) to the first sample heard, ``endpoint_ms`` is the part of it
+    until the service noticed that end; ``barge_in_ms`` runs from the onset of the user's speech to silence. Each
+    is None where it does not apply: a typed turn, an answer not interrupted. ``usage`` is the service's token
+    count, if it gave one.
+    """
+
+    response_id: str
+    status: str
+    heard_ms: int = 0
+    response_ms: int | None = None
+    endpoint_ms: int | None = None
+    barge_in_ms: int | None = None
+    usage: Mapping[str, Any] | None = None
+
+
+# --- tools -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalled:
+    """The model called one of your tools; ``arguments`` is the JSON text it wrote."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolFinished:
+    """A tool call was answered. ``error`` is "" or the kind of failure the model was told about."""
+
+    call_id: str
+    name: str
+    output: str
+    elapsed_ms: int
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolUnknown:
+    """The model called a function that was not registered here. It was left alone: the service may own it."""
+
+    call_id: str
+    name: str
+    arguments: str
+
+
+# --- what went wrong, without ending anything ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceFailed:
+    """The service reported an error of its own; the conversation goes on unless ``fatal``."""
+
+    code: str
+    message: str
+    type: str = ""
+    param: str | None = None
+    fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRefused:
+    """The service refused something the agent asked for (``request`` is its type); the state is unchanged."""
+
+    request: str
+    code: str
+    message: str
+    param: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """Nothing came for ``waited_ms`` though it was due; the agent stopped waiting for it."""
+
+    waited_for: str
+    waited_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudioRejected:
+    """A piece of the service's audio could not be decoded; silence of its length was played instead."""
+
+    item_id: str
+    samples: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRejected:
+    """A message from the service could not be read (``message`` says why) and was left out."""
+
+    message: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class MessageReceived:
+    """A service message that this library does not interpret (avatar, MCP, new kinds ...)."""
+
+    type: str
+    data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something to know, from the service or about a setting; nothing has changed."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class HookFailed:
+    """A hook raised (only with ``on_hook_error="report"``); the call goes on."""
+
+    hook: str
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class EventsDropped:
+    """The consumer was too slow: this many events were left out. State, end and tool events never are."""
+
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class MicrophoneDropped:
+    """The network was too slow: this much microphone audio was left out to stay live."""
+
+    dropped_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class SinkStalled:
+    """The sink has audio pending but has played none of it for ``stalled_ms``."""
+
+    pending_ms: int
+    stalled_ms: int
+
+
+Event: TypeAlias = (
+    SessionStarted
+    | StateChanged
+    | SessionEnded
+    | SpeechStarted
+    | SpeechStopped
+    | UserSpeaking
+    | UserSpoke
+    | TranscriptionFailed
+    | AgentSpeaking
+    | AgentSpoke
+    | Interrupted
+    | TurnEnded
+    | ToolCalled
+    | ToolFinished
+    | ToolUnknown
+    | ServiceFailed
+    | RequestRefused
+    | Stalled
+    | AudioRejected
+    | MessageRejected
+    | MessageReceived
+    | Warned
+    | HookFailed
+    | EventsDropped
+    | MicrophoneDropped
+    | SinkStalled
+)
+
+EVENT_TYPES: tuple[type[Event], ...] = get_args(Event)
+"""Every event class, in the order of this module."""
