@@ -29,7 +29,10 @@ class Corrections:
     ) -> tuple[HistoryItem, list[wire.Request]]:
         """An item was cut off now: what was heard of it, and what to tell the service."""
         self._history.mention(item_id, "assistant")
+        known = self._history[item_id].interrupted
         item = self._history.cut(item_id)
+        if known:
+            return item, []
         self._history.tell(item_id, "unknown")  # until the service confirms
         if not self._enabled:  # the service truncates by itself, from its own guess of what was played
             return item, []
@@ -56,7 +59,7 @@ class Corrections:
             case wire.TruncateItem() | wire.DeleteItem():
                 return []
             case wire.CreateItem() if str(request.item.get("id")) in self._stands_for:
-                del self._stands_for[str(request.item["id"])]
+                self._history.replace_on_service(self._stands_for.pop(str(request.item["id"])), None)
                 return []
             case _:
                 return None

@@ -25,7 +25,6 @@ class ItemAudio:
     item_id: str
     received: int = 0
     heard: int = 0
-    half: int = 0  # bytes of a sample that was cut in two by a message boundary
     complete: bool = False
 
 
@@ -38,7 +37,8 @@ class Playback:
         self._queue: deque[tuple[ItemAudio, int]] = deque()  # what is pending, oldest first
         self._items: dict[str, ItemAudio] = {}
         self._open: ItemAudio | None = None  # more of this item is to come
-        self._silent_since = 0.0
+        self._half: tuple[str, int] = ("", 0)  # item and bytes of a sample that a message boundary cut in two
+        self._silent_since = float("-inf")
         self.pending = 0
 
     # What happened.
@@ -48,7 +48,9 @@ class Playback:
         item = self._items.get(item_id)
         if item is None:
             item = self._items[item_id] = ItemAudio(item_id)
-        samples, item.half = divmod(item.half + wire.base64_bytes(base64), self._sample_bytes)
+        last, half = self._half
+        samples, half = divmod(wire.base64_bytes(base64) + (half if last == item_id else 0), self._sample_bytes)
+        self._half = item_id, half
         item.received += samples
         self._queue.append((item, samples))
         self.pending += samples
@@ -86,6 +88,7 @@ class Playback:
         if (last := self._open) is not None and not last.complete:
             unheard.setdefault(last.item_id, last)
         self._queue.clear()
+        self._half = "", 0
         self.pending = 0
         self._open = None
         return list(reversed(unheard.values()))

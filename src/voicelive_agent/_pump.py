@@ -48,7 +48,7 @@ class Pump:
         self._tell = tell
         self._queue: deque[Play | bytes | None] = deque()  # None: an item ends here
         self._backlog = 0  # samples in the queue, at the wire's rate
-        self._half = b""  # of a sample that two messages share
+        self._half: tuple[str, bytes] = ("", b"")  # item and bytes of a sample that two messages share
         self._more = anyio.Event()
         self._written = 0  # samples that the sink took, at its own rate
         self._played: tuple[int, float] = (0, 0.0)  # how many of these it had played, and since when no more
@@ -73,16 +73,16 @@ class Pump:
         """Silence: drop what is queued, and flush the sink."""
         self._queue.clear()
         self._backlog = 0
-        self._half = b""
+        self._half = "", b""
         self._converter.reset()
         self._sink.flush()
 
     def feed(self) -> float | None:
         """Write what is due. Seconds until there is more to do; None when nothing is queued."""
         lead = LEAD_MS * self._sink.format.rate // 1000
+        self._watch()
         while self._queue and self._sink.pending < lead:
             self._write(self._queue.popleft())
-        self._watch()
         if self._queue:
             return max(0.02, (self._sink.pending - lead // 2) / self._sink.format.rate)
         return STALL_S if self._sink.pending else None
@@ -97,7 +97,6 @@ class Pump:
 
     def _write(self, entry: Play | bytes | None) -> None:
         if entry is None:
-            self._half = b""
             self._give(self._converter.finish())
             return
         if isinstance(entry, Play):
@@ -113,14 +112,15 @@ class Pump:
 
     def _split(self, chunk: Play) -> None:
         """Decode a chunk, and put it back as pieces that are small enough to be written."""
-        size = len(self._half) + wire.base64_bytes(chunk.base64)
+        last, half = self._half
+        half = half if last == chunk.item_id else b""
         try:
-            audio = self._half + chunk.decode()
+            audio = half + chunk.decode()
         except ValueError as error:
-            audio = SILENCE[self._format.encoding] * size
+            audio = SILENCE[self._format.encoding] * (len(half) + wire.base64_bytes(chunk.base64))
             self._tell(AudioRejected(chunk.item_id, chunk.samples, f"not base64: {error}"))
         whole = chunk.samples * self._format.frame_bytes
-        audio, self._half = audio[:whole], audio[whole:]
+        audio, self._half = audio[:whole], (chunk.item_id, audio[whole:])
         step = PIECE_MS * self._format.rate // 1000 * self._format.frame_bytes
         self._queue.extendleft(reversed([audio[at : at + step] for at in range(0, len(audio), step)]))
 
@@ -131,6 +131,6 @@ class Pump:
         if self._written - pending != played or not pending:
             self._played = self._written - pending, now
         elif now - since >= STALL_S:
-            self._played = played, now
+            self._played = played, float("inf")  # once is enough, until it moves
             rate = self._sink.format.rate
             self._tell(SinkStalled(pending * 1000 // rate, round((now - since) * 1000)))

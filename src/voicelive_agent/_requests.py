@@ -1,7 +1,7 @@
 """The agent's own requests, so that an answer to one is not mistaken for something else.
 
 Every request carries an ``event_id``. A refusal names it (or, as seen from the service, leaves it null: then the
-error's code tells which kind of request it answers, and the oldest of that kind is meant).
+error's code or parameter tells which kind of request it answers, and the oldest of that kind is meant).
 """
 
 from __future__ import annotations
@@ -46,9 +46,11 @@ class Requests:
 
     def refused(self, error: wire.ErrorInfo) -> wire.Request | None:
         """The own request that this error answers, if it answers one."""
-        if error.event_id is not None:
+        if error.event_id:
             return self._open.pop(error.event_id, None)
         kinds = _ANSWERS.get(error.code or "", ())
+        if not kinds and (error.param or "").partition(".")[0] == "session":
+            kinds = (wire.UpdateSession,)
         for event_id, request in self._open.items():
             if isinstance(request, kinds):
                 return self._open.pop(event_id)

@@ -162,7 +162,7 @@ class ServiceConnection:
         if not (self._layers and self._layers[-1].is_closing()):  # the SDK would log an error for each attempt
             try:
                 await self._sdk.send(self._outgoing(text))
-            except aio.ConnectionError as error:
+            except (aio.ConnectionError, OSError) as error:  # the second where it was waiting for the network
                 if isinstance(error.__cause__, TypeError | ValueError):
                     raise error.__cause__ from None  # it is the text that cannot be sent
                 failure = error
@@ -375,7 +375,8 @@ class _LentCredential:
                 f"{name} could not reach the token service.", hint="Check the network."
             ) from error
         except Exception as error:
-            raise AuthenticationError(f"{name} failed: {type(error).__name__}.") from error
+            hint = "Its own error is shown above this one."
+            raise AuthenticationError(f"{name} failed: {type(error).__name__}.", hint=hint) from error
 
     async def close(self) -> None:
         """Leave it open: it is somebody else's."""
@@ -423,7 +424,8 @@ def _explain(cause: BaseException | None, settings: Settings, attempt: Attempt) 
         case aiohttp.ClientError() if "redirect" in str(cause).lower():
             return redirected(attempt)
         case _:
-            return ConnectError(f"{url}: the handshake failed ({type(cause).__name__}).")
+            hint = "Set the logger azure.ai.voicelive to DEBUG to see more; it shows the whole URL."
+            return ConnectError(f"{url}: the handshake failed ({type(cause).__name__}).", hint=hint)
 
 
 # --- what the SDK does not give ------------------------------------------------------------------------------

@@ -87,8 +87,7 @@ class SessionConfig(Part):
         | JsonObject
         | None
     ) = field(default_factory=lambda: AzureStandardVoice(name="en-US-AvaNeural"))
-    """Whose voice answers. A plain name of OpenAI's ten (alloy, marin ...) is theirs, any other an Azure
-    voice."""
+    """Whose voice answers. A plain name: OpenAI's ten (alloy, marin ...), or an Azure voice."""
     input_audio_format: InputAudioFormat = "pcm16"
     """Encoding of the user's audio: 16-bit little-endian mono, or one byte of G.711 a sample."""
     input_audio_sampling_rate: (
@@ -130,8 +129,7 @@ class SessionConfig(Part):
     temperature: Annotated[float, between(0, 2)] | None = None
     """How varied answers are. Realtime audio models take 0.6 to 1.2; the service's default is 0.8."""
     max_response_output_tokens: Annotated[int, between(1, 4096)] | Literal["inf"] | None = None
-    """How long an answer may get, in tokens (audio is about 20 a second). The service's default is no
-    limit."""
+    """How long an answer may get, in tokens (audio is about 20 a second). No limit by default."""
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh"] | None = None
     """How much a reasoning model thinks first; more thinking, later answers."""
     interim_response: StaticInterimResponse | LlmInterimResponse | JsonObject | None = None
@@ -167,8 +165,7 @@ class SessionConfig(Part):
 
     @classmethod
     def coerce(cls, value: SessionConfig | Mapping[str, Any]) -> SessionConfig:
-        """A session from another session, a mapping with the service's names, or a ``RequestSession`` of the
-        SDK.
+        """A session from a session, a mapping with the service's names, or the SDK's ``RequestSession``.
 
         A mapping is a *complete* session: the voice and the turn detection that it does not mention are
         left to the service, so ``coerce(config.to_session())`` is ``config``.

@@ -85,8 +85,7 @@ class Part:
             object.__setattr__(self, field.name, value)
 
     def to_dict(self) -> dict[str, Any]:
-        """This object as new plain JSON: dicts, lists, text and numbers, without what is left to the
-        service."""
+        """This object as new plain JSON, without what is left to the service."""
         tag = {self.TAG: getattr(self, self.TAG)} if self.TAG else {}
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return tag | {name: _plain(value) for name, value in values.items() if value is not None}

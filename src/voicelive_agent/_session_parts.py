@@ -43,8 +43,7 @@ Angle: TypeAlias = Annotated[float, between(-math.pi, math.pi)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcription(Part):
-    """How the user's speech becomes text. Cascade models always transcribe; realtime ones only if asked
-    to."""
+    """How the user's speech becomes text. Cascade models always transcribe, realtime ones if asked to."""
 
     model: Text
     """azure-speech, mai-transcribe-1, whisper-1, gpt-4o-transcribe, gpt-4o-mini-transcribe,
@@ -76,8 +75,7 @@ class EchoCancellation(Part):
     TAG: ClassVar[str] = "type"
     type: ClassVar[str] = "server_echo_cancellation"
     reference_source: Literal["server", "client"] | None = None
-    """What the service subtracts: what it sent (default; it assumes playback at once), or your second
-    channel."""
+    """What is subtracted: what the service sent (assuming playback at once), or your second channel."""
     channels: Annotated[int, between(1, 2)] | None = None
     """Channels of the input: 1, or 2 with the microphone left and the reference right."""
 

@@ -38,8 +38,7 @@ __all__ = [
 API_VERSION = "2026-07-15"
 """The api-version that azure-ai-voicelive 1.3.1 speaks."""
 DEFAULT_MODEL = "gpt-4.1"
-"""The model where none is named: a cascade model, so that Azure voices and the user's transcript just
-work."""
+"""The model where none is named: cascade, so that Azure voices and the user's transcript just work."""
 EMULATOR_PORT = 8765
 """Where ``voicelive-agent emulator`` listens, and what the endpoint ``emulator`` means."""
 EMULATOR_KEY = "emulator"
@@ -65,8 +64,7 @@ class ModelTarget:
 
 @dataclass(frozen=True, slots=True)
 class AgentTarget:
-    """A Foundry agent answers; its own configuration has the model and the instructions. Entra identities
-    only."""
+    """A Foundry agent answers; it has a model and instructions of its own. Entra identities only."""
 
     agent: str
     project: str
@@ -158,8 +156,7 @@ class Settings:
     """
 
     endpoint: str | Connector
-    """URL of the Azure resource (``https://<name>.services.ai.azure.com``) or of an emulator; or an object
-    that connects by itself."""
+    """URL of the Azure resource or of an emulator, or an object that connects by itself."""
     credential: Credential | None = None
     """An API key, a key credential, or an asynchronous Entra credential. ``None``:
     ``DefaultAzureCredential``, made when it is needed; on this machine over plain http (an emulator)
@@ -177,8 +174,7 @@ class Settings:
     connect_timeout_s: float = 10.0
     """How long the handshake may take, in seconds."""
     first_event_timeout_s: float = 10.0
-    """How long the service may take to say ``session.created``, in seconds; it has been silent for 13
-    minutes."""
+    """How long the service may take to say ``session.created``, in seconds; 13 minutes were seen."""
     heartbeat_s: float = 5.0
     """Seconds between pings; a connection that does not answer is given up after one and a half."""
     max_message_bytes: int = 4 * 1024 * 1024
@@ -322,8 +318,7 @@ def _check_credential(settings: Settings) -> None:
 
 
 def _check_transcription(settings: Settings) -> None:
-    """Realtime models refuse azure-speech without Azure's semantic detection (``session.turn_detection``
-    error)."""
+    """Realtime models refuse azure-speech without Azure's semantic detection."""
     session = settings.session.to_session()
     transcription = session.get("input_audio_transcription") or {}
     detection = session.get("turn_detection") or {}

@@ -70,7 +70,7 @@ class ToolCalls:
         if (call := self._open.pop(call_id, None)) is None:
             return []
         if not any(other.batch == call.batch for other in self._open.values()):
-            self._unspoken = call.turn
+            self._unspoken = max(call.turn, self._unspoken or 0)
         return [self._answer(call_id, output), ToolFinished(call_id, call.name, output, elapsed_ms, error)]
 
     def interrupted(self) -> list[Output]:

@@ -29,4 +29,5 @@ class TurnClock:
     def when(self, ms: float) -> float | None:
         """The moment at which this millisecond of microphone audio was sent; None where that is not known."""
         index = bisect_left(self._marks, (ms, float("-inf")))
-        return self._marks[index][1] if index < len(self._marks) else None
+        forgotten = index == 0 and len(self._marks) == _MARKS
+        return self._marks[index][1] if index < len(self._marks) and not forgotten else None

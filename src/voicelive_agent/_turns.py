@@ -56,7 +56,7 @@ class Turns:
     def came_to_nothing(self, item_id: str | None) -> None:
         """There will be no answer to what the user said: the turn counts as not having begun."""
         if item_id is not None and item_id == self.due_item:
-            self.due_item = None
+            self.due_item = self._speech_end = None
             self.number -= 1
 
     def answered(self) -> None:

@@ -23,8 +23,7 @@ __all__ = [
 OPENAI_VOICES = frozenset(
     {"alloy", "ash", "ballad", "coral", "echo", "sage", "shimmer", "verse", "marin", "cedar"}
 )
-"""The names that mean an OpenAI voice where a voice is given as plain text; any other name is an Azure
-voice."""
+"""The plain names that mean an OpenAI voice; any other is an Azure voice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +62,7 @@ class AzureVoice(Part):
     prefer_locales: Sequence[str] | None = None
     """BCP-47 locales whose accent to prefer per language, such as ``["en-GB", "es-ES"]``."""
     locale: str | None = None
-    """The only BCP-47 locale to speak; text in another language may be silent. Detected from the text if
-    not set."""
+    """The only BCP-47 locale to speak; text in another language may be silent. Detected if not set."""
     style: str | None = None
     """Speaking style, such as ``cheerful``, of voices that have styles."""
     pitch: str | None = None
@@ -126,6 +124,5 @@ Voice: TypeAlias = (
 
 
 def voice_named(name: str) -> OpenAIVoice | AzureStandardVoice:
-    """The voice that a plain name means: OpenAI's ten names are theirs, every other is an Azure standard
-    voice."""
+    """The voice that a plain name means: one of OpenAI's ten, or an Azure standard voice."""
     return OpenAIVoice(name=name) if name in OPENAI_VOICES else AzureStandardVoice(name=name)

@@ -7,6 +7,8 @@ ten times as much as these structs, and this module must be checkable without it
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from typing import Any, Final, TypeAlias, get_args
 
 import msgspec
@@ -107,7 +109,7 @@ class InputCommitted(_Received, frozen=True, tag="input_audio_buffer.committed")
 class ItemCreated(_Received, frozen=True, tag="conversation.item.created"):
     """An item is in the conversation now."""
 
-    item: ItemInfo
+    item: ItemInfo = ItemInfo()
     previous_item_id: str | None = None
 
 
@@ -162,14 +164,14 @@ class OutputItemAdded(_Received, frozen=True, tag="response.output_item.added"):
     """An answer got another item."""
 
     response_id: str
-    item: ItemInfo
+    item: ItemInfo = ItemInfo()
 
 
 class OutputItemDone(_Received, frozen=True, tag="response.output_item.done"):
     """An item of an answer is complete."""
 
     response_id: str
-    item: ItemInfo
+    item: ItemInfo = ItemInfo()
 
 
 class CallArgumentsDone(_Received, frozen=True, tag="response.function_call_arguments.done"):
@@ -285,7 +287,7 @@ _Typed: TypeAlias = (
 Message: TypeAlias = _Typed | Unknown | Unreadable
 
 _TYPES: Final = frozenset(str(cls.__struct_config__.tag) for cls in get_args(_Typed))
-_decode: Final = msgspec.json.Decoder(_Typed).decode
+_decode: Final[Callable[[bytes | str], _Typed]] = msgspec.json.Decoder(_Typed).decode
 _decode_any: Final = msgspec.json.Decoder(Any).decode
 
 
@@ -382,8 +384,12 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def encode(request: Request) -> str:
-    """The JSON text of a request."""
-    return _encode(request).decode()
+    """The JSON text of a request. What is no character (half of a surrogate pair) becomes a question mark."""
+    try:
+        return _encode(request).decode()
+    except UnicodeEncodeError:  # from a tool that lists files, for example: Python's names of files have such
+        text = json.dumps(msgspec.to_builtins(request), ensure_ascii=False)
+        return text.encode(errors="replace").decode()
 
 
 def request_type(request: Request) -> str:

@@ -1,5 +1,4 @@
-"""What an agent is configured with: the session, the target, the connection, and the environment they come
-from.
+"""What an agent is configured with: the session, the target, and the connection.
 
 :class:`SessionConfig` is the whole typed session surface of Voice Live; :class:`Settings` is what one
 connection needs besides. Everything is immutable and checked when it is made. Nothing of Azure is imported

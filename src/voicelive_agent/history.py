@@ -24,7 +24,8 @@ CHARACTERS_PER_SECOND: Final = 15
 MAX_ITEMS: Final = 2_000
 """The oldest items are forgotten beyond this, so that a session of any length has a bounded record."""
 
-_WORD: Final = re.compile(r"\S+\s*")
+_CJK: Final = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"  # kana and Han: no spaces, so every character is a word
+_WORD: Final = re.compile(rf"(?:[{_CJK}]|[^\s{_CJK}]+)\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +59,14 @@ class _Record:
     received_ms: int = 0
     heard_ms: int = 0
     complete: bool = False  # all of its audio has arrived
-    cut_text: str | None = None  # the words heard, settled when it was interrupted
+    cut: tuple[str, bool] | None = None  # the words heard, and whether estimated: settled when interrupted
     told: Told = ""
     service_id: str | None = None  # the id under which the service holds it; None once it was deleted
 
     def heard_text(self) -> tuple[str, bool]:
         """The words heard so far, and whether that is an estimate."""
-        if self.cut_text is not None:
-            return self.cut_text, not self.words
+        if self.cut is not None:
+            return self.cut
         if self.role != "assistant" or not self.received_ms:
             return self.text, False
         if self.complete and self.heard_ms >= self.received_ms:
@@ -89,7 +90,7 @@ class _Record:
             heard_text=heard,
             received_ms=self.received_ms,
             heard_ms=self.heard_ms,
-            interrupted=self.cut_text is not None,
+            interrupted=self.cut is not None,
             estimated=estimated,
             told=self.told,
         )
@@ -149,13 +150,16 @@ class History:
 
     def progress(self, item_id: str, *, heard_ms: int, received_ms: int, complete: bool) -> None:
         """How much of the item's audio has arrived and was heard."""
-        if (record := self._records.get(item_id)) is not None and record.cut_text is None:
+        if (record := self._records.get(item_id)) is not None and record.cut is None:
             record.heard_ms, record.received_ms, record.complete = heard_ms, received_ms, complete
 
     def cut(self, item_id: str) -> HistoryItem:
-        """The item was interrupted now: what was heard of it is settled. Raises KeyError if it is unknown."""
+        """The spoken item was interrupted now: what was heard is settled. Raises KeyError if it is unknown."""
         record = self._records[item_id]
-        record.cut_text, _ = record.heard_text()
+        if record.received_ms:
+            record.cut = record.heard_text()
+        elif record.cut is None:  # its words ran ahead, and none of them was heard
+            record.cut = "", False
         return record.snapshot()
 
     def tell(self, item_id: str, told: Told) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .config import Settings
     from .emulator.session import EmulatorSession
 
-__all__ = ["MemorySink", "MemorySource", "check_sink", "check_source", "connect", "run_virtual"]
+__all__ = ["MemorySink", "MemorySource", "check_sink", "check_source", "connect", "run_fast", "run_virtual"]
 
 _T = TypeVar("_T")
 
@@ -215,6 +215,31 @@ def run_virtual(main: Callable[..., Awaitable[_T]], *args: Any) -> _T:
     thread (a tool that is a plain function), does not know that it should be quick.
     """
     return anyio.run(main, *args, backend_options={"loop_factory": _VirtualLoop})
+
+
+class _FastLoop(asyncio.SelectorEventLoop):
+    """An event loop whose seconds are shorter."""
+
+    def __init__(self, speed: float) -> None:
+        self._speed = speed
+        self._origin = time.monotonic()
+        selector = selectors.DefaultSelector()
+        select = selector.select
+        # The loop counts in its own seconds, the operating system in real ones.
+        selector.select = lambda timeout=None: select(timeout and timeout / speed)  # type: ignore[method-assign]
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return (time.monotonic() - self._origin) * self._speed
+
+
+def run_fast(speed: float, main: Callable[..., Awaitable[_T]], *args: Any) -> _T:
+    """Run an asynchronous function with time going ``speed`` times as fast: sleeping, timers and deadlines.
+
+    Unlike :func:`run_virtual`, sockets and threads work as usual; they only have less time. Use
+    ``anyio.current_time`` as the clock of sinks inside.
+    """
+    return anyio.run(main, *args, backend_options={"loop_factory": lambda: _FastLoop(speed)})
 
 
 # --- the contracts, as checks ---

@@ -394,7 +394,7 @@ def _written(tool: Tool, result: object) -> str:
     if result is None:
         return tool._none
     if isinstance(result, str) and not isinstance(result, enum.Enum):
-        return str.__str__(result)
+        return result
     try:
         return msgspec.json.encode(result).decode()
     except Exception as error:  # noqa: BLE001 - it may be anything, and run code of its own; logged below

@@ -89,7 +89,7 @@ def fill(tool: Mapping[str, Any], text: str, today: date) -> dict[str, Any]:
     known = {stem(word) for word in name_words(str(tool.get("name", "")))}
     said.used |= {index for index, word in enumerate(said.words) if word.stem in known}
     for name, schema in properties.items():
-        if name in found or schema.kind != "string" or schema.enum:
+        if name in found or schema.kind != "string" or schema.enum or schema.format == "date":
             continue
         if (phrase := _string(said, name, required=schema.required)) is not None:
             found[name] = phrase
@@ -232,7 +232,7 @@ def _runs(said: _Utterance, start: int) -> tuple[int, int] | None:
         if end > start and said.ends_before(end):
             break
         end += 1
-    return (start, end) if any(word.plain not in STOP for word in words[start:end]) else None
+    return (start, end) if any(not word.says_little for word in words[start:end]) else None
 
 
 def _free_text(said: _Utterance) -> str | None:
@@ -246,6 +246,6 @@ def _free_text(said: _Utterance) -> str | None:
 
 def _longest_rest(said: _Utterance) -> int | None:
     """Where the longest run of unused words begins that says anything."""
-    starts = [index for index, word in enumerate(said.words) if word.plain not in STOP]
+    starts = [index for index, word in enumerate(said.words) if not word.says_little]
     runs = [run for index in starts if (run := _runs(said, index)) is not None]
     return max(runs, key=lambda run: run[1] - run[0])[0] if runs else None

@@ -8,6 +8,7 @@ The first rule that holds answers.
     greeting       the user has said nothing yet                       a short hello
     forced         tool_choice is required or names a function         the call, with what could be filled
     repeat         "say X", "repeat after me X", "say that again"      X; the last answer
+    never mind     that, after a question of ours                      all right
     functions      a function matches (see ``matching``)               the call, or what is still needed for it
     clock          "what time is it", "what day is it"                 the time, the date
     count          "count to twenty", "count down from ten"            the numbers
@@ -38,6 +39,7 @@ __all__ = ["RulesBrain"]
 
 _HELLO = "Hello! How can I help you?"
 _MORE = "Is there anything else I can do?"
+_DROPPED = "All right."
 _AGAIN = "I did not catch that. Could you say it again?"
 _ASK = "Please tell me the "
 
@@ -52,6 +54,7 @@ _REPEAT = re.compile(
 _ONCE_MORE = re.compile(
     _POLITE + r"(?:(?:say|repeat)\s+(?:that|it)(?:\s+again)?|say again|repeat)\W*(?:please)?\W*$", re.IGNORECASE
 )
+_NEVER_MIND = re.compile(r"^\W*(?:never ?mind|forget (?:it|that)|cancel|stop|nothing)\W*$", re.IGNORECASE)
 _TIME = re.compile(r"\bwhat(?:'s| is)? the (?:current )?time\b|\bwhat time (?:is it|it is)\b", re.IGNORECASE)
 _DATE = re.compile(
     r"\bwhat(?:'s| is)? (?:the date|today's date|today)\b|\b(?:what|which) (?:day|date) (?:is|it)\b", re.IGNORECASE
@@ -108,9 +111,11 @@ class RulesBrain:
 
     def _answer_words(self, turn: Turn, text: str) -> Iterator[Action]:
         if _ONCE_MORE.match(text):
-            yield Say(_last_answer(turn.items) or _AGAIN)
+            yield Say(_last_answer(turn.items) or "There is nothing to repeat yet.")
         elif repeated := _REPEAT.match(text):
             yield Say(repeated["text"].strip().strip('"“”'))
+        elif _NEVER_MIND.match(text) and _last_answer(turn.items).startswith(_ASK):
+            yield Say(_DROPPED)
         elif actions := self._calls(_with_question(turn.items, text), _offered(turn)):
             yield from actions
         else:

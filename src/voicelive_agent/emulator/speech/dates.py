@@ -44,12 +44,14 @@ def when_span(words: Sequence[Word]) -> tuple[int, int] | None:
 def iso_date(words: Sequence[Word], today: date) -> str | None:
     """The day that ``words`` name, from ``today`` on, as ``YYYY-MM-DD``; None where they name none."""
     plain = [word.plain for word in words]
-    for word in plain:
+    for index, word in enumerate(plain):
         if word in ("today", "tonight", "tomorrow", "yesterday"):
             offset = {"tomorrow": 1, "yesterday": -1}.get(word, 0)
             return (today + timedelta(days=offset)).isoformat()
         if word in DAYS:
             ahead = (DAYS.index(word) - today.weekday()) % 7
+            if ahead == 0 and plain[:index][-1:] == ["next"]:
+                ahead = 7
             return (today + timedelta(days=ahead)).isoformat()
     month = next((index for index, word in enumerate(plain) if word in MONTHS), None)
     day = next((one for index in range(len(plain)) if (one := _day_of_month(plain, index))), None)
@@ -68,10 +70,10 @@ def _is_when(plain: Sequence[str], index: int) -> bool:
     word = plain[index]
     if word in _DAY_WORDS or word in _TIME_WORDS or ":" in word:
         return True
-    beside = {*plain[max(0, index - 2) : index], *plain[index + 1 : index + 3]}
+    beside = {*plain[max(0, index - 2) : index], *plain[index + 1 : index + 4]}
     if word in MONTHS:
         return word not in ("may", "march") or any(
-            _day_of_month(plain, near) for near in (index - 2, index - 1, index + 1) if 0 <= near < len(plain)
+            _day_of_month(plain, near) for near in range(index - 3, index + 3) if 0 <= near < len(plain)
         )
     after_at = index > 0 and plain[index - 1] == "at" and number_at(plain, index) is not None
     return after_at or (bool(beside & set(MONTHS)) and _day_of_month(plain, index) is not None)

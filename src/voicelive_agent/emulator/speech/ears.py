@@ -78,20 +78,26 @@ class WhisperEars:
     def transcribe(self, pcm: bytes, *, language: str | None = None) -> Transcript:
         """The words in ``pcm`` (16 kHz PCM16 mono); empty text where there is no speech.
 
-        ``language`` is a tag such as ``"en-US"``; an English-only model takes everything for English.
+        ``language`` is a tag such as ``"en-US"``, of several with commas the first counts; an English-only model
+        takes everything for English.
         """
         samples = np.frombuffer(pcm, "<i2", count=len(pcm) // 2).astype(np.float32) / np.float32(32768)
-        spoken = (language or "").partition("-")[0].lower() or None
-        if not self._whisper.model.is_multilingual:
-            spoken = "en"
+        tag = (language or "").partition(",")[0].strip()
+        spoken = self._spoken(tag)
         speech = _trimmed(samples)
         text: str | None = None if len(speech) >= _SHORTEST else ""
         if text is None and spoken and len(speech) <= _SHORT:
             text = self._short_window(speech, spoken)
         if text is None:
             text, spoken = self._full_window(speech, spoken)
-        same = language and spoken and language.lower().startswith(spoken)
-        return Transcript(text, language if language and same else _default_tag(spoken))
+        return Transcript(text, tag if self._spoken(tag) == spoken and tag else _tag_of(spoken))
+
+    def _spoken(self, tag: str) -> str | None:
+        """The model's name for the language of ``tag``; None where the model has to find out."""
+        language = tag.partition("-")[0].lower()
+        if not self._whisper.model.is_multilingual:
+            return "en"
+        return language if language in self._whisper.supported_languages else None
 
     def _short_window(self, samples: NDArray[np.float32], language: str) -> str | None:
         """The words, "" for no speech, or None where the short window is not to be trusted."""
@@ -156,7 +162,7 @@ def says_everything_twice(text: str) -> bool:
     )
 
 
-def _default_tag(language: str | None) -> str:
+def _tag_of(language: str | None) -> str:
     return "en-US" if language in (None, "en") else str(language)
 
 

@@ -60,10 +60,10 @@ def enum_spans(schema: Schema, words: Sequence[Word]) -> list[tuple[int, int, An
     """Where values of an enum were said, as ``(start, end, value)``, in order; the longer of two that overlap."""
     spans: list[tuple[int, int, Any]] = []
     for value in schema.enum:
-        stems = [word.stem for word in words_of(" ".join(name_words(str(value))) or str(value))]
+        parts = name_words(str(value)) or [str(value)]
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             spans += [(one.start, one.end, value) for one in numbers_in(words) if one.value == value]
-        elif (place := phrase(words, stems)) is not None:
+        elif place := phrase(words, [stem(part) for part in parts]) or phrase(words, [stem("".join(parts))]):
             spans.append((*place, value))
     spans.sort(key=lambda span: span[0] - span[1])
     kept: list[tuple[int, int, Any]] = []
@@ -88,4 +88,4 @@ def _known(tool: Mapping[str, Any], words: Sequence[Word]) -> Iterator[tuple[set
 
 def _description_stems(tool: Mapping[str, Any]) -> set[str]:
     texts = [str(tool.get("description") or ""), *(one.description for one in properties_of(tool).values())]
-    return {word.stem for text in texts for word in words_of(text) if word.plain not in STOP}
+    return {word.stem for text in texts for word in words_of(text) if not word.says_little}

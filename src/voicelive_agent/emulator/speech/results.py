@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .words import spoken_name
+from .words import STOP, name_words, spoken_name
 
 __all__ = ["pending_outputs", "spoken_results"]
 
@@ -33,11 +33,19 @@ def spoken_results(items: Sequence[Mapping[str, Any]]) -> str:
     names = {item.get("call_id"): item.get("name") for item in items if item.get("type") == "function_call"}
     sentences = []
     for item in pending_outputs(items):
-        about = spoken_name(str(names.get(item.get("call_id")) or "result")).capitalize()
+        about = _subject(str(names.get(item.get("call_id")) or "")).capitalize()
         text, failed = _rendered(item.get("output"))
         text = text.strip().rstrip(".") or "no answer"
         sentences.append(f"Sorry, that did not work: {text}." if failed else f"{about}: {text}.")
     return " ".join(sentences)
+
+
+def _subject(name: str) -> str:
+    """What a function is about: ``get_weather`` is weather."""
+    parts = name_words(name)
+    while len(parts) > 1 and parts[0] in STOP:
+        parts.pop(0)
+    return " ".join(parts) or "result"
 
 
 def _rendered(output: Any) -> tuple[str, bool]:
@@ -71,13 +79,14 @@ def _in_words(value: Any) -> str:
         case False:
             return "no"
         case Mapping():
-            return _listed([f"{spoken_name(str(key))} {_in_words(one)}" for key, one in value.items()])
+            return ", ".join(_first([f"{spoken_name(str(key))} {_in_words(one)}" for key, one in value.items()]))
         case list() | tuple():
-            return _listed([_in_words(one) for one in value]) or "nothing"
+            entries = _first([_in_words(one) for one in value])
+            return " and ".join(filter(None, [", ".join(entries[:-1]), *entries[-1:]])) or "nothing"
         case _:
             return str(value)
 
 
-def _listed(entries: list[str]) -> str:
+def _first(entries: list[str]) -> list[str]:
     more = len(entries) - _MOST_ENTRIES
-    return ", ".join(entries[:_MOST_ENTRIES] + ([f"and {more} more"] if more > 0 else []))
+    return [*entries[:_MOST_ENTRIES], f"{more} more"] if more > 0 else entries

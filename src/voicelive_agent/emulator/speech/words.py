@@ -55,6 +55,11 @@ class Word:
     start: int
     end: int
 
+    @property
+    def says_little(self) -> bool:
+        """Whether it is a stop word, contractions (``what's``, ``don't``) included."""
+        return self.plain.removesuffix("n't").partition("'")[0] in STOP
+
 
 @dataclass(frozen=True, slots=True)
 class Number:
