@@ -18,8 +18,10 @@ from ._plan import Plan
 from ._speech import Speech
 from .audio import AudioSink, AudioSource, WireFormats, negotiate
 from .config import (
+    DEFAULT_MODEL,
     OPENAI_VOICES,
     Credential,
+    ModelTarget,
     SessionConfig,
     Settings,
     Target,
@@ -43,6 +45,9 @@ logger = logging.getLogger("voicelive_agent")
 
 SLOW_HOOK_S: Final = 0.050
 """A plain hook that holds the event loop for longer is named in a warning, once."""
+
+REALTIME_TRANSCRIPTION: Final = "whisper-1"
+"""What transcribes the user for a realtime model, unless the configuration says otherwise."""
 
 _E = TypeVar("_E", bound=Event)
 _AnyHook = Callable[[Any], Awaitable[None] | None]
@@ -91,7 +96,7 @@ class VoiceAgent(Hooks):
         base = settings if settings is not None else _settings(endpoint, credential)
         self._settings = replace(
             base,
-            target=self._choose_target(base, target, explicit=settings is not None or endpoint is None),
+            target=self._choose_target(base, target),
             session=self._choose_session(base.session, config),
         )
         self._settings.check()
@@ -119,12 +124,10 @@ class VoiceAgent(Hooks):
         """
         return cls(settings=from_env(environ), **arguments)
 
-    def _choose_target(self, base: Settings, target: str | Target | None, *, explicit: bool) -> Target:
+    def _choose_target(self, base: Settings, target: str | Target | None) -> Target:
         if target is not None:
             return as_target(target)
-        if self.target is not None and not (
-            explicit and base.target != Settings(endpoint="http://127.0.0.1").target
-        ):
+        if self.target is not None and base.target == ModelTarget(DEFAULT_MODEL):  # nobody chose another one
             return as_target(self.target)
         return base.target
 
@@ -140,7 +143,7 @@ class VoiceAgent(Hooks):
         changes: dict[str, Any] = {}
         if base.instructions is None and self.instructions is not None:
             changes["instructions"] = self.instructions
-        if self.voice is not None and base.voice == default.voice:
+        if self.voice is not None and base.voice in (None, default.voice):
             changes["voice"] = self.voice
         return replace(base, **changes) if changes else base
 
@@ -234,6 +237,10 @@ class VoiceAgent(Hooks):
         }
         if sink is None:
             session["modalities"] = ["text"]
+        if (
+            profile == "realtime"
+        ):  # which transcribes nothing unless it is told to, and then nobody knows what was said
+            session.setdefault("input_audio_transcription", {"model": REALTIME_TRANSCRIPTION})
         if self._tools:
             session["tools"] = [*session.get("tools", ()), *(tool.definition for tool in self._tools.values())]
         plan = Plan(

@@ -272,5 +272,6 @@ def test_every_turn_of_a_profile_is_the_same() -> None:
     """Nothing of an earlier turn leaks into the order of a later one."""
     for model in ("gpt-4.1", "gpt-realtime"):
         driver = Driver(model=model)
+        driver.settle()
         first: list[Event] = driver.speak()
         assert order(driver.speak()) == order(first)

@@ -86,7 +86,7 @@ class Writer:
 
     def done(self, status: str, details: dict[str, Any] | None = None) -> None:
         """Close what is open and send response.done, after all that was produced."""
-        self._add(self._close_open)
+        self._add(lambda: self._close_open(whole=status != "failed"))
         self._add(lambda: self._send_done(status, details))
 
     def cut(self, details: dict[str, Any], *, late_audio: bool) -> None:
@@ -251,7 +251,7 @@ class Writer:
         self._add(act, not_before=self._first_output_at)
         return entry
 
-    def _close_open(self) -> None:
+    def _close_open(self, *, whole: bool = True) -> None:
         entry, self._open = self._open, None
         if entry is None:
             return
@@ -259,7 +259,7 @@ class Writer:
             self._close_message(entry)
         else:
             self._close_call(entry)
-        entry.item["status"] = "completed" if entry.complete else "incomplete"
+        entry.item["status"] = "completed" if whole and entry.complete else "incomplete"
         self._send_item("done", entry)
 
     def _add(self, act: Callable[[], None], *, gap: float = 0, not_before: float = 0, late: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""The recordings, the real ears and voice (loaded once), and functions to call."""
+"""The recordings, and the real ears and voice, loaded once."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 import wave
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+
 from voicelive_agent.emulator.protocols import FRAME, Listener
 from voicelive_agent.emulator.speech import load_speech, missing_packages
+from voicelive_agent.emulator.speech.brain import RulesBrain
 from voicelive_agent.emulator.speech.ears import WhisperEars
 from voicelive_agent.emulator.speech.voice import HibariVoice
 
@@ -60,52 +61,28 @@ def clips() -> list[Clip]:
 
 
 @pytest.fixture(scope="session")
-def cut(clips: list[Clip]) -> dict[str, list[bytes]]:
+def _speech() -> tuple[WhisperEars, HibariVoice]:
+    if missing := missing_packages():
+        pytest.skip(f"not installed: {missing}")
+    ears, brain, voice = load_speech()
+    assert isinstance(ears, WhisperEars)
+    assert isinstance(brain, RulesBrain)
+    assert isinstance(voice, HibariVoice)
+    return ears, voice
+
+
+@pytest.fixture(scope="session")
+def ears(_speech: tuple[WhisperEars, HibariVoice]) -> WhisperEars:
+    return _speech[0]
+
+
+@pytest.fixture(scope="session")
+def voice(_speech: tuple[WhisperEars, HibariVoice]) -> HibariVoice:
+    return _speech[1]
+
+
+@pytest.fixture(scope="session")
+def cut(clips: list[Clip], ears: WhisperEars) -> dict[str, list[bytes]]:
     """The utterances found in each recording, when a second of silence is around it."""
-    if missing_packages():
-        pytest.skip("needs the extra: emulator")
-    ears = _ears()
     around = bytes(2 * RATE)
     return {clip.name: utterances(ears.listener(), around + clip.pcm + around) for clip in clips}
-
-
-_loaded: list[WhisperEars | HibariVoice] = []
-
-
-def _ears() -> WhisperEars:
-    return next(one for one in _speech() if isinstance(one, WhisperEars))
-
-
-def _speech() -> list[WhisperEars | HibariVoice]:
-    if missing_packages():
-        pytest.skip("needs the extra: emulator")
-    if not _loaded:
-        ears, _, voice = load_speech()
-        assert isinstance(ears, WhisperEars)
-        assert isinstance(voice, HibariVoice)
-        _loaded.extend([ears, voice])
-    return _loaded
-
-
-@pytest.fixture(scope="session")
-def ears() -> WhisperEars:
-    return _ears()
-
-
-@pytest.fixture(scope="session")
-def voice() -> HibariVoice:
-    return next(one for one in _speech() if isinstance(one, HibariVoice))
-
-
-def function(name: str, description: str = "", *, required: list[str] | None = None, **properties: Any) -> dict[str, Any]:
-    """A function tool as a session declares it; all arguments are required unless ``required`` says which."""
-    return {
-        "type": "function",
-        "name": name,
-        "description": description,
-        "parameters": {
-            "type": "object",
-            "properties": properties,
-            "required": list(properties) if required is None else required,
-        },
-    }
