@@ -253,7 +253,9 @@ class TokenCredential:
     ],
 )
 def test_attempt(credential: str | KeyCredential | TokenCredential | None, words: str, is_key: bool) -> None:
-    settings = Settings(endpoint="https://x.example/base/?token=S3CRET", credential=credential, target=ModelTarget("gpt-x"))
+    settings = Settings(
+        endpoint="https://x.example/base/?token=S3CRET", credential=credential, target=ModelTarget("gpt-x")
+    )
     attempt = Attempt.of(settings)
     assert (attempt.credential, attempt.is_key, attempt.is_agent) == (words, is_key, False)
     assert attempt.url == "https://x.example/base/voice-live/realtime"

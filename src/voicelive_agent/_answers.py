@@ -9,9 +9,9 @@ from __future__ import annotations
 from . import _wire as wire
 from . import events
 from ._corrections import Corrections
-from ._outputs import FinishPlayback, StopPlayback
+from ._outputs import FinishPlayback, SpeechStatus, StopPlayback
 from ._playback import Playback
-from ._responses import Response, Responses
+from ._responses import Response, Responses, Want
 from ._step import Step
 from ._toolcalls import ToolCalls
 from ._turns import Turns
@@ -35,6 +35,7 @@ class Answers:
             enabled=not plan.turns.auto_truncates,
             truncates=plan.profile == "realtime",
         )
+        self._unwanted: Want | None = None  # asked for, and no longer wanted before it was made
 
     def live(self) -> list[Response]:
         """The responses of which something may be heard."""
@@ -58,16 +59,32 @@ class Answers:
 
     def _adopted(self, response: Response) -> None:
         """A response exists, whoever asked for it."""
-        turns, interrupts = self._turns, self._step.plan.turns.interrupts_response
-        turns.answered()
-        self._tools.spoken()
-        if response.want is None:
+        want = response.want
+        self._turns.answered()
+        if want is None:
             self.responses.covered()
-        if turns.user_item is not None and response.want is not None and interrupts:
-            # Ours, but the user began to speak before it was made: the service cancelled nothing. It has to wait.
-            self.responses.wants.appendleft(response.want)
-            response.dropped, response.want = True, None
-            self._step.ask(wire.CancelResponse(event_id=self._step.requests.new_id(), response_id=response.id))
+            self._tools.spoken()
+        if want is not None and want is self._unwanted:
+            self._cancel(response)
+        elif self._turns.user_item is not None and not response.uninterruptible and self._disturbs(response):
+            if want is not None:
+                self.responses.wants.appendleft(want)  # it has to wait
+            self._cancel(response)
+
+    def _disturbs(self, response: Response) -> bool:
+        """Whether a response that comes while the user speaks already is ours to cancel.
+
+        A service that interrupts has done it for its own responses, and knows nothing of ours; one that does not
+        leaves all of them to us, if to anybody.
+        """
+        if self._step.plan.turns.interrupts_response:
+            return response.want is not None
+        return self._step.plan.client_barge_in
+
+    def _cancel(self, response: Response) -> None:
+        """Nothing of this response is to be heard, and the service need not go on with it."""
+        response.dropped, response.want = True, None
+        self._step.ask(wire.CancelResponse(event_id=self._step.requests.new_id(), response_id=response.id))
 
     def on_response_created(self, message: wire.ResponseCreated) -> None:
         superseded = self.responses.open
@@ -132,6 +149,7 @@ class Answers:
 
     def on_response_done(self, message: wire.ResponseDone) -> None:
         self._step.requests.confirmed(wire.CancelResponse, message.response.id)
+        self.responses.blocked_at = None  # the service has one at a time, whether we still knew of it or not
         if (response := self._lookup(message.response.id)) is not None:
             self.end(response, message.response)
 
@@ -179,7 +197,7 @@ class Answers:
     def interrupt(self, *, cancel: bool, barge_in_ms: int | None = None) -> None:
         """Silence, now. Two cases: the answer is still coming, or all of it has arrived and only plays."""
         still_open = self.responses.open
-        for audio in (cut := self.playback.flush()):
+        for audio in (cut := [audio for audio in self.playback.flush() if audio.received]):
             if (response := self.responses.owner(audio.item_id)) is not None:
                 response.interrupted, response.barge_in_ms = True, barge_in_ms
                 self._cut(audio.item_id, response, response_open=response is still_open)
@@ -187,6 +205,7 @@ class Answers:
             self._step.out.append(StopPlayback())
         if still_open is not None and not still_open.dropped:
             still_open.dropped = True
+            still_open.interrupted = self._said(still_open)
             for item_id in still_open.items:
                 if not still_open.written and not self.playback[item_id].received:
                     self._cut(item_id, still_open, response_open=True)
@@ -194,24 +213,46 @@ class Answers:
                 self._step.ask(
                     wire.CancelResponse(event_id=self._step.requests.new_id(), response_id=still_open.id)
                 )
-            self._step.move(still_open.ticket, "interrupted" if still_open.interrupted else "dropped")
+            self._step.move(still_open.ticket, _fate(still_open))
         for response in [response for response in self.responses.audible if response.interrupted]:
             self.responses.audible.remove(response)
             self._turn_ended(response, "interrupted")
             self._step.move(response.ticket, "interrupted")
         self._step.out += self._tools.interrupted()
 
-    def drop_all(self) -> None:
-        """It is over: nothing that was asked for will be said (any further)."""
+    def drop_wants(self) -> None:
+        """Nothing that was asked for and not begun is to be said."""
         responses = self.responses
+        self._unwanted = responses.in_flight
         for want in [*responses.wants, responses.in_flight]:
-            self._step.move(want.ticket if want is not None else None, "dropped")
+            if want is not None:
+                self._step.move(want.ticket, "dropped")
+                want.ticket = None
+        responses.wants.clear()
+
+    def postpone(self, event_id: str) -> None:
+        """The service has a response open already: ask again when that is done, unless it is no longer wanted."""
+        responses = self.responses
+        open_want = responses.open.want if responses.open is not None else None
+        responses.postpone(self._step.now)
+        if responses.open is not None and open_want is not None and open_want.event_id == event_id:
+            # A response of the service's own, without any metadata, was taken for ours.
+            responses.open.want = None
+            responses.wants.appendleft(open_want)
+            responses.covered()
+        if responses.wants and responses.wants[0] is self._unwanted:
+            responses.wants.popleft()
+
+    def drop_all(self) -> None:
+        """It is over: nothing more will be said."""
+        self.drop_wants()
         for response in self.live():
             if not response.dropped:
-                self._step.move(response.ticket, "dropped")
-        responses.wants.clear()
-        responses.in_flight = None
-        responses.audible.clear()
+                self._step.move(response.ticket, _fate(response))
+            if self._said(response):
+                self._turn_ended(response, "interrupted")
+        self.responses.in_flight = self.responses.open = None
+        self.responses.audible.clear()
 
     def _cut(self, item_id: str, response: Response, *, response_open: bool) -> None:
         """What was heard of this item is settled now, and the service is to know it."""
@@ -234,8 +275,9 @@ class Answers:
             audio = [self.playback[item_id] for item_id in response.items]
             if response.ended is not None and all(item.heard >= item.received for item in audio):
                 self.responses.audible.remove(response)
-                self._turn_ended(response, response.ended.status or "completed")
-                self._step.move(response.ticket, "heard")
+                status = response.ended.status or "completed"
+                self._turn_ended(response, status)
+                self._step.move(response.ticket, "heard" if status == "completed" else _fate(response))
 
     def _first_heard(self, response: Response) -> None:
         response.heard = True
@@ -271,6 +313,11 @@ class Answers:
                 usage=response.ended.usage if response.ended is not None else None,
             )
         )
+
+
+def _fate(response: Response) -> SpeechStatus:
+    """What became of a response that did not come to its end."""
+    return "interrupted" if response.heard or response.interrupted else "dropped"
 
 
 def _failure(info: wire.ResponseInfo) -> events.ServiceFailed:

@@ -88,6 +88,7 @@ class Conversation:
         self._seen: dict[str, None] = {}
         self._reported = State.CONNECTING
         self._start_by: float | None = None  # the service has to accept the configuration until then
+        self._early: list[wire.Request] = []  # typed before the session was configured, which has to come first
         self._unreadable = 0  # messages in a row that could not be read
         self._started = False
         self._ended = False
@@ -164,10 +165,10 @@ class Conversation:
     def interrupt(self, *, pending: int, now: float) -> list[Output]:
         """Stop the agent at once: what it is saying, and what it was asked to say."""
         self._begin(pending, now)
-        wants = self._answers.responses.wants
-        while wants:
-            self._step.move(wants.popleft().ticket, "dropped")
-        self._answers.interrupt(cancel=True)
+        if not self._ended:
+            self._answers.drop_wants()
+            self._answers.interrupt(cancel=True)
+            self._tools.spoken()
         return self._end()
 
     def say(
@@ -188,7 +189,11 @@ class Conversation:
             item_id, event_id = self._step.requests.new_id(), self._step.requests.new_id()
             content = [{"type": "input_text", "text": text}]
             item = {"id": item_id, "type": "message", "role": "user", "content": content}
-            self._step.ask(wire.CreateItem(event_id=event_id, item=item))
+            request = wire.CreateItem(event_id=event_id, item=item)
+            if self._started:
+                self._step.ask(request)
+            else:
+                self._early.append(request)
             self._history.mention(item_id, "user")
             self._history.say(item_id, text)
             self._turns.typed()
@@ -277,6 +282,8 @@ class Conversation:
             return
         self._started, self._start_by = True, None
         self._step.tell(events.SessionStarted(str(message.session.get("id", "")), message.session))
+        for request in self._early:
+            self._step.ask(request)
         if self._plan.turns.auto_truncates:
             text = "auto_truncate is on: the service cuts its record at its own guess of what was played"
             self._step.tell(events.Warned("auto_truncate", text))
@@ -308,7 +315,7 @@ class Conversation:
         elif isinstance(request, wire.CancelResponse) and code == "response_cancel_not_active":
             pass  # it ended by itself just before: the usual race
         elif isinstance(request, wire.CreateResponse) and code == "conversation_already_has_active_response":
-            responses.postpone(self._step.now)
+            self._answers.postpone(request.event_id)
         else:
             if isinstance(request, wire.CreateResponse):
                 self._step.move(responses.give_up(), "dropped")

@@ -36,10 +36,10 @@ def test_words_and_digits_have_one_form(value: int) -> None:
     assert normalise(number_words(value)) == normalise(str(value)) == [str(value)]
 
 
-@given(st.text())
+@given(st.text(alphabet="abcdeMR .,-'?!%"))
 def test_a_form_is_its_own_form(text: str) -> None:
     once = normalise(text)
-    assert normalise(" ".join(once)) == once or any(part[0].isdigit() or part[0] == "-" for part in once)
+    assert normalise(" ".join(once)) == once
 
 
 @pytest.mark.parametrize(

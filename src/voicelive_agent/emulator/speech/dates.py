@@ -86,5 +86,5 @@ def _belongs(plain: Sequence[str], index: int) -> bool:
 def _day_of_month(plain: Sequence[str], index: int) -> int | None:
     if plain[index] in _ORDINALS:
         return _ORDINALS.index(plain[index]) + 1
-    number = number_at(plain, index)
+    number = number_at([plain[index].rstrip("dhnrst")]) or number_at(plain, index)
     return int(number[0]) if number and 1 <= number[0] <= 31 and number[0] == int(number[0]) else None

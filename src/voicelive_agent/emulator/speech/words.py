@@ -42,7 +42,7 @@ STOP = (
     )
 )
 
-_WORD = re.compile(r"\d+(?::\d+)+|\d+(?:,\d{3})*(?:\.\d+)?|[^\W\d_]+(?:['’][^\W\d_]+)?")
+_WORD = re.compile(r"\d+(?:st|nd|rd|th)\b|\d+(?::\d+)+|\d+(?:,\d{3})*(?:\.\d+)?|[^\W\d_]+(?:['’][^\W\d_]+)?")
 _NAME_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
