@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from typing import Literal
 
 import anyio
@@ -26,12 +26,7 @@ def emulator(port: int, *, api_key: str | None, latency: Literal["none", "servic
     else:
         print("Loading ears, brain and voice ...", flush=True)
         speech = load_speech()
-    try:
-        anyio.run(_serve, port, api_key, Options(latency=latency), speech)
-    except OSError as error:
-        raise ConfigurationError(
-            f"Cannot listen on port {port}: {error.strerror or error}.", hint="Choose another one with --port."
-        ) from error
+    anyio.run(_serve, port, api_key, Options(latency=latency), speech)
     return 0
 
 
@@ -42,8 +37,17 @@ async def _serve(
     speech: tuple[Ears, Brain, Voice] | tuple[None, None, None],
 ) -> None:
     ears, brain, voice = speech
-    async with serve(port=port, api_key=api_key, ears=ears, brain=brain, voice=voice, options=options) as server:
-        print(f"Voice Live emulator at {server.url} (any key; any model; Ctrl-C ends it)", flush=True)
+    async with AsyncExitStack() as stack:
+        try:
+            server = await stack.enter_async_context(
+                serve(port=port, api_key=api_key, ears=ears, brain=brain, voice=voice, options=options)
+            )
+        except OSError as error:
+            raise ConfigurationError(
+                f"Cannot listen on port {port}: {error.strerror or error}.", hint="Choose another one with --port."
+            ) from error
+        key = "its key only" if api_key else "any key"
+        print(f"Voice Live emulator at {server.url} ({key}; any model; Ctrl-C ends it)", flush=True)
         print(f"For an agent:  AZURE_VOICELIVE_ENDPOINT={server.url}", flush=True)
         await _signalled()
     print("Stopped.")

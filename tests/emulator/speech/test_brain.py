@@ -6,7 +6,7 @@ import copy
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 import pytest
 from hypothesis import given
@@ -16,6 +16,7 @@ from voicelive_agent.emulator.protocols import Action, Call, Say, Turn
 from voicelive_agent.emulator.speech.brain import RulesBrain
 from voicelive_agent.emulator.speech.words import words_of
 
+Conversation: TypeAlias = list[Mapping[str, Any] | str]
 NOW = datetime(2026, 3, 6, 21, 5)
 TEXT, NUMBER = {"type": "string"}, {"type": "number"}
 
@@ -179,19 +180,19 @@ def test_no_call_where_nothing_matches(text: str) -> None:
 
 def test_it_asks_for_what_is_missing_until_it_has_it() -> None:
     assert spoken("Move.", tools=TOOLS) == "Please tell me the direction and the meters."
-    asked = ["Move.", assistant("Please tell me the direction and the meters."), "Left."]
+    asked: Conversation = ["Move.", assistant("Please tell me the direction and the meters."), "Left."]
     assert spoken(*asked, tools=TOOLS) == "Please tell me the meters."
     asked += [assistant("Please tell me the meters."), "Five."]
     assert answer(*asked, tools=TOOLS) == [Call("move", {"direction": "left", "meters": 5})]
 
 
 def test_a_bare_answer_is_the_text_that_was_asked_for() -> None:
-    asked = ["What's the weather?", assistant(spoken("What's the weather?", tools=TOOLS)), "Paris."]
+    asked: Conversation = ["What's the weather?", assistant(spoken("What's the weather?", tools=TOOLS)), "Paris."]
     assert answer(*asked, tools=TOOLS) == [Call("get_weather", {"city": "Paris"})]
 
 
 def test_a_question_can_be_dropped() -> None:
-    asked = ["What's the weather?", assistant("Please tell me the city."), "Never mind."]
+    asked: Conversation = ["What's the weather?", assistant("Please tell me the city."), "Never mind."]
     assert spoken(*asked, tools=TOOLS) == "All right."
 
 
@@ -228,7 +229,7 @@ def called(name: str, output: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("choice", ["auto", "required", {"type": "function", "name": "move"}])
 def test_results_are_spoken_and_not_asked_for_again(choice: Any) -> None:
-    items = ["Go left 4 meters.", *called("move", json.dumps({"moved": 4}))]
+    items: Conversation = ["Go left 4 meters.", *called("move", json.dumps({"moved": 4}))]
     assert spoken(*items, tools=TOOLS, tool_choice=choice) == "Move: moved 4."
 
 

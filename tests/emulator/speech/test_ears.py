@@ -21,7 +21,7 @@ RATE = 16_000
 
 
 def pcm(signal: Any) -> bytes:
-    return (np.clip(signal, -1, 1) * 32767).astype("<i2").tobytes()
+    return bytes((np.clip(signal, -1, 1) * 32767).astype("<i2"))
 
 
 def tone(frequency: float, seconds: float) -> Any:

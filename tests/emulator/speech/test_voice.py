@@ -59,10 +59,7 @@ def test_there_is_a_pause_between_sentences_and_a_shorter_one_at_the_end(voice: 
 def test_the_same_text_is_the_same_audio(voice: HibariVoice) -> None:
     once = list(voice.speak("One two three. Four five six."))
     assert once == list(voice.speak("One two three. Four five six."))
-    assert (
-        once[1]
-        == next(iter(voice.speak("Intro. Four five six.")))[:0] + list(voice.speak("A b. Four five six."))[1]
-    )
+    assert once[1:] == list(voice.speak("Four five six."))
 
 
 def test_a_long_text_comes_in_pieces_the_first_of_them_early(voice: HibariVoice) -> None:
@@ -104,11 +101,11 @@ def test_no_text_is_an_error(voice: HibariVoice, text: str) -> None:
         ("Card 1234567890123, please.", ["Card 1 2 3 4 5 6 7 8 9 0 1 2 3, please."]),
         ("That is 1,234,567,890 of them.", ["That is 1,234,567,890 of them."]),
         (
-            "I heard: a sentence that is long enough to be taken apart, at its commas; and, of course, at the others.",
+            "I heard: a sentence long enough to be taken apart, at all its commas; and, of course, at the others.",
             [
                 "I heard:",
-                "a sentence that is long enough to be taken apart,",
-                "at its commas;",
+                "a sentence long enough to be taken apart,",
+                "at all its commas;",
                 "and, of course,",
                 "at the others.",
             ],

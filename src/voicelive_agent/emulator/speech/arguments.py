@@ -130,7 +130,7 @@ def _when(said: _Utterance, name: str, schema: Schema) -> str | None:
     )
 
 
-def _number(said: _Utterance, name: str, schema: Schema) -> float | None:
+def _number(said: _Utterance, name: str, schema: Schema) -> float | str | None:
     if schema.enum:
         return None
     digits = schema.kind == "string" and bool(_NAMED_DIGITS & set(name_words(name)))
@@ -154,7 +154,7 @@ def _number(said: _Utterance, name: str, schema: Schema) -> float | None:
     best = min(free, key=distance)
     said.take(best.start, best.end)
     value = best.value if schema.kind == "number" else int(best.value)
-    return str(value) if digits else value  # type: ignore[return-value]
+    return str(value) if digits else value
 
 
 def _one_unit(said: _Utterance, named: set[str], schema: Schema) -> int | None:

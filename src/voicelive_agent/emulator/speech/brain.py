@@ -103,7 +103,7 @@ class RulesBrain:
         elif forced := self._forced(turn, text or ""):
             yield forced
         elif text is None:
-            yield Say(_MORE if any(_is_message(item, "assistant") for item in turn.items) else _HELLO)
+            yield Say(_MORE if any(map(_is_answer, turn.items)) else _HELLO)
         elif not text:
             yield Say(_AGAIN)
         else:
@@ -179,6 +179,10 @@ def _is_message(item: Mapping[str, Any], role: str) -> bool:
     return item.get("type") == "message" and item.get("role") == role
 
 
+def _is_answer(item: Mapping[str, Any]) -> bool:
+    return item.get("type") == "function_call" or _is_message(item, "assistant")
+
+
 def _text(item: Mapping[str, Any]) -> str:
     parts = item.get("content") or ()
     return " ".join(str(part.get("text") or part.get("transcript") or "") for part in parts).strip()
@@ -190,7 +194,7 @@ def _said(items: Sequence[Mapping[str, Any]]) -> str | None:
     for item in items:
         if _is_message(item, "user"):
             said = [*(said or []), _text(item)]
-        elif _is_message(item, "assistant"):
+        elif _is_answer(item):
             said = None
     return None if said is None else " ".join(one for one in said if one)
 
@@ -200,10 +204,15 @@ def _last_answer(items: Sequence[Mapping[str, Any]]) -> str:
     return answers[-1] if answers else ""
 
 
+def _since_the_last_call(items: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    calls = [index for index, item in enumerate(items) if item.get("type") == "function_call"]
+    return items[calls[-1] + 1 :] if calls else items
+
+
 def _with_question(items: Sequence[Mapping[str, Any]], text: str) -> str:
     """``text``, led by the words it completes where the answers before it asked for the rest of a call."""
     asked_by: list[str] = []
-    messages = [item for item in items if _is_message(item, "user") or _is_message(item, "assistant")]
+    messages = [item for item in _since_the_last_call(items) if item.get("role") in ("user", "assistant")]
     while messages and _is_message(messages[-1], "user"):
         messages.pop()
     while messages and _text(messages[-1]).startswith(_ASK):

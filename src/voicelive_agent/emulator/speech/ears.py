@@ -90,13 +90,13 @@ class WhisperEars:
             text = self._short_window(speech, spoken)
         if text is None:
             text, spoken = self._full_window(speech, spoken)
-        return Transcript(text, tag if self._spoken(tag) == spoken and tag else _tag_of(spoken))
+        return Transcript(text, tag if _language_of(tag) == spoken else _tag_of(spoken))
 
     def _spoken(self, tag: str) -> str | None:
         """The model's name for the language of ``tag``; None where the model has to find out."""
-        language = tag.partition("-")[0].lower()
         if not self._whisper.model.is_multilingual:
             return "en"
+        language = _language_of(tag)
         return language if language in self._whisper.supported_languages else None
 
     def _short_window(self, samples: NDArray[np.float32], language: str) -> str | None:
@@ -160,6 +160,10 @@ def says_everything_twice(text: str) -> bool:
         len(words) % size == 0 and words == words[:size] * (len(words) // size)
         for size in range(1, len(words) // 2 + 1)
     )
+
+
+def _language_of(tag: str) -> str:
+    return tag.partition("-")[0].lower()
 
 
 def _tag_of(language: str | None) -> str:

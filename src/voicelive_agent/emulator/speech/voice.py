@@ -34,7 +34,7 @@ _LONG_SENTENCE, _SHORT_CLAUSE, _LONGEST = 90, 8, 200
 
 _UNSPEAKABLE = re.compile(r"[^\t\n -~\u00a0-\u024f\u2010-\u2027\u20a0-\u20bf]+")
 _SPEAKABLE = re.compile(r"[A-Za-z0-9\u00c0-\u024f]")
-_MANY_DIGITS = re.compile(r"\d[\d,]{9,}")
+_MANY_DIGITS = re.compile(r"\d[\d,]{8,}\d")
 _GROUPED = re.compile(r"\d{1,3}(,\d{3}){2,4}")
 _CLAUSE_END = re.compile(r"(?<=[,;:\u2013\u2014])\s+")
 
@@ -94,8 +94,7 @@ def pieces(text: str) -> list[tuple[str, int]]:
 
 def _one_by_one(match: re.Match[str]) -> str:
     """A phone or card number digit by digit; hibari cannot read whole numbers of any length."""
-    digits = match[0].rstrip(",")
-    return match[0] if _GROUPED.fullmatch(digits) else " ".join(re.sub(r"\D", "", digits))
+    return match[0] if _GROUPED.fullmatch(match[0]) else " ".join(match[0].replace(",", ""))
 
 
 def _parts(sentence: str) -> list[str]:
