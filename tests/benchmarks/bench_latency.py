@@ -79,9 +79,7 @@ async def measure(url: str, rounds: int) -> None:
             print(f"{clip.stem:24} {times[kinds[0]]:14.0f} {times[kinds[1]]:15.0f}", flush=True)
     firsts.sort()
     p95 = firsts[min(len(firsts) - 1, round(0.95 * len(firsts)))]
-    print(
-        f"first audio: p50 {statistics.median(firsts):.0f} ms, p95 {p95:.0f} ms, n = {len(firsts)}; aim: p50 <= 350"
-    )
+    print(f"audio: p50 {statistics.median(firsts):.0f} ms, p95 {p95:.0f} ms, n = {len(firsts)}; aim: p50 <= 350")
 
 
 def main() -> None:
