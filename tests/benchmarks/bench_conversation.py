@@ -4,8 +4,8 @@
 
 A server sends 100 ms of audio every 100 ms; each client sends 20 ms of microphone audio every 20 ms. The floor
 only receives, decodes and appends (aiohttp, msgspec, pybase64). The SDK client is written as its samples are. The
-agent is this whole library: state machine, ledger, pump, sink, events and hooks. Clients are processes of their own,
-taken in turns; medians. Then: behind 100 queued deltas, how long it takes to read them all and silence the sink.
+agent is this whole library: state machine, ledger, pump, sink, events and hooks. Clients are processes of their
+own, taken in turns; medians. Then: behind 100 queued deltas, how long it takes to read all and silence the sink.
 """
 
 from __future__ import annotations

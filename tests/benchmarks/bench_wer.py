@@ -1,9 +1,9 @@
 """How well and how fast the emulator hears and answers.   python tests/benchmarks/bench_wer.py [runs]
 
 Each recording is cut as voice activity detection would cut it (300 ms before the speech, 500 ms after) and goes
-through ears, brain and voice. Errors are words after ``speech.normalise``. Times are medians of the runs: STT is
-the transcription, audio is from the text to the first piece of the answer's audio (brain and voice), total is both:
-the work between the decision that speech has ended and the first audio.
+through ears, brain and voice. Errors are words after ``speech.normalise``. Times are medians of the runs. STT is
+the transcription; audio is from the text to the first piece of the answer's audio (brain and voice); total is the
+work between the decision that speech has ended and the first audio.
 """
 
 from __future__ import annotations

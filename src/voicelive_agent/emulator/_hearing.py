@@ -239,7 +239,7 @@ class Hearing:
     def _tell(self, utterance: Utterance, result: object) -> None:
         """Send what the ears made of it, then the item where it was held back until now."""
         text, error = "", None
-        if isinstance(result, Transcript):
+        if isinstance(result, Transcript) and isinstance(result.text, str):
             text = result.text
         else:
             wrong = TypeError(f"The ears must return a Transcript, not {result!r:.40}.")

@@ -113,14 +113,16 @@ class Response:
     def _then(self, action: object) -> None:
         if self._ended:
             return
-        if isinstance(action, Say | Call):
-            self._actions.append(action)
-            self._context.work(Job("think", self._context.brain, self._run, self._then))
-        elif action is _END:
-            self._thought = True
-        else:
-            wrong = TypeError(f"The brain must yield Say or Call, not {action!r:.40}.")
-            self.fail(action if isinstance(action, BaseException) else wrong)
+        match action:
+            case Say(text=str()) | Call(name=str(), arguments=Mapping()):
+                self._actions.append(action)
+                self._context.work(Job("think", self._context.brain, self._run, self._then))
+            case BaseException():
+                self.fail(action)
+            case _ if action is _END:
+                self._thought = True
+            case _:
+                self.fail(TypeError(f"The brain must yield Say or Call, not {action!r:.60}."))
         self._advance()
 
     def _advance(self) -> None:
@@ -212,7 +214,7 @@ class Response:
 
     def _call(self, call: Call) -> None:
         try:
-            arguments = json.dumps(dict(call.arguments), ensure_ascii=False)
+            arguments = json.dumps(dict(call.arguments), ensure_ascii=False, allow_nan=False)
         except (TypeError, ValueError) as error:
             self.fail(error)
         else:

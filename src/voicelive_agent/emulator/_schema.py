@@ -101,7 +101,8 @@ def metadata(value: Any, path: str) -> None:
     for key, each in value.items():
         text(each, f"{path}.{key}")
         if len(key) > 64 or len(each) > 512:
-            raise ClientError(f"Invalid value for '{path}.{key[:64]}': too long.", param=path)
+            where = f"{path}.{key[:64]}"
+            raise ClientError(f"Invalid value for '{where}': too long.", param=where)
 
 
 SESSION_FIELDS: Mapping[str, Check] = {

@@ -32,7 +32,6 @@ class Voicing:
         self._texts: deque[str] = deque()
         self._pieces: Iterator[bytes] | None = None
         self._encoder: OutputEncoder | None = None
-        self._rate = 0
         self._stopped = False
         self.idle = True
         """Whether everything said so far has become audio."""
@@ -59,8 +58,9 @@ class Voicing:
         self._context.work(Job("speak", self._context.voice, self._run, self._then))
 
     def _run(self) -> object:
+        if self._encoder is None:
+            self._encoder = OutputEncoder(self._format, self._context.voice.rate, azure_voice=self._azure_voice)
         if self._pieces is None:
-            self._rate = self._context.voice.rate
             self._pieces = iter(self._context.voice.speak(self._texts[0]))
         return next(self._pieces, _END)
 
@@ -80,11 +80,7 @@ class Voicing:
         elif not isinstance(piece, bytes) or len(piece) % 2:
             self._on_error(TypeError(f"The voice must yield whole 16-bit samples as bytes, not {piece!r:.40}."))
         else:
-            self._chunks(piece)
+            assert self._encoder is not None
+            for chunk in self._encoder.feed(piece):
+                self._on_chunk(chunk)
             self._next()
-
-    def _chunks(self, piece: bytes) -> None:
-        if self._encoder is None:
-            self._encoder = OutputEncoder(self._format, self._rate, azure_voice=self._azure_voice)
-        for chunk in self._encoder.feed(piece):
-            self._on_chunk(chunk)

@@ -12,6 +12,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
+from .._pcm import level_dbfs
 from .protocols import FRAME, Action, Call, Say, Transcript, Turn
 
 __all__ = ["EnergyEars", "ScriptedBrain", "ToneVoice"]
@@ -45,7 +46,8 @@ class EnergyEars:
         """The next words of the script."""
         spoken = language or "en-US"
         listener, size = EnergyListener(), FRAME * 2
-        if all(listener.probability(pcm[at : at + size]) < 0.5 for at in range(0, len(pcm), size)):
+        frames = range(0, len(pcm) // size * size, size)
+        if all(listener.probability(pcm[at : at + size]) < 0.5 for at in frames):
             return Transcript("", spoken)
         text = self._words(pcm) if self._words else next(self._script, self._default)
         return Transcript(text, spoken)
@@ -54,19 +56,18 @@ class EnergyEars:
 class EnergyListener:
     """Speech is what stands out of the background: 0.5 at 9 dB above a floor that follows the quiet."""
 
-    _QUIETEST = 40.0  # RMS of 16-bit samples; anything below is silence (-58 dBFS)
-    _RISE = 1.004  # per 32 ms frame: about 1 dB per second towards a new, louder background
+    _QUIETEST_DBFS = -58.0
+    _RISE_DB = 0.035
+    """Per 32 ms frame: about 1 dB per second towards a new, louder background."""
 
     def __init__(self) -> None:
-        self._floor = self._QUIETEST
+        self._floor = self._QUIETEST_DBFS
 
     def probability(self, frame: bytes) -> float:
         """How far the frame's level is above the floor, as a probability."""
-        samples = array("h", frame[: len(frame) // 2 * 2])
-        level = math.sqrt(sum(sample * sample for sample in samples) / len(samples)) if samples else 0.0
-        self._floor = max(self._QUIETEST, min(level, self._floor * self._RISE))
-        above_db = 20 * math.log10(max(level, 1.0) / self._floor)
-        return 1 / (1 + math.exp(9 - above_db))
+        level = level_dbfs(frame)
+        self._floor = max(self._QUIETEST_DBFS, min(level, self._floor + self._RISE_DB))
+        return 1 / (1 + math.exp(9 - (level - self._floor)))
 
 
 class ScriptedBrain:

@@ -164,15 +164,17 @@ class _Connection:
     async def run(self) -> None:
         """Until either side closes."""
         self._session.start(self._loop.time(), unix_time=time.time())
-        sender = asyncio.create_task(self._send())
+        tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._send())]
         try:
-            await self._read()
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._open = False
-            sender.cancel()
-            await asyncio.wait([sender])
-        if not sender.cancelled():
-            sender.result()
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
 
     async def _read(self) -> None:
         async for message in self._socket:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,29 @@ def test_language(ears: WhisperEars, clips: Any, language: str | None, told: str
     heard = ears.transcribe(clip.pcm, language=language)
     assert heard.language == told
     assert word_errors(clip.transcript, heard.text) == 0
+
+
+def test_a_multilingual_model_takes_the_language_it_is_told_if_it_knows_it(
+    ears: WhisperEars, clips: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str | None] = []
+
+    def full_window(_: Any, language: str | None) -> tuple[str, str]:
+        told.append(language)
+        return "ja", language or "fr"
+
+    whisper = SimpleNamespace(model=SimpleNamespace(is_multilingual=True), supported_languages=["de", "fr"])
+    monkeypatch.setattr(ears, "_whisper", whisper)
+    monkeypatch.setattr(ears, "_short_window", lambda *_: None)
+    monkeypatch.setattr(ears, "_full_window", full_window)
+    languages = [ears.transcribe(clips[0].pcm, language=tag).language for tag in ("de-DE", "xx", None, "fr-CA")]
+    assert told == ["de", None, None, "fr"]
+    assert languages == ["de-DE", "fr", "fr", "fr-CA"]
+
+
+def test_whisper_alone_hears_no_words_in_noise_either(ears: WhisperEars, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("voicelive_agent.emulator.speech.ears._trimmed", lambda samples: samples)
+    assert ears.transcribe(NO_SPEECH["loud noise"]).text == ""
 
 
 @pytest.mark.parametrize("text", ["yes yes", "Go back. Go back!", "a b a b a b", "No, no, no."])

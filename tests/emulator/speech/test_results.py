@@ -47,6 +47,10 @@ def test_outputs(output: str, spoken: str) -> None:
     assert spoken_results(items(output)) == spoken
 
 
+def test_an_output_that_is_no_text() -> None:
+    assert spoken_results(items({"sky": "blue"})) == "Weather: sky blue."
+
+
 def test_several_outputs_are_named_by_what_they_are_about() -> None:
     conversation = [
         *items("sunny"),

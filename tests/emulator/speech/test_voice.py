@@ -87,6 +87,13 @@ def test_odd_text_is_spoken_all_the_same(voice: HibariVoice, text: str) -> None:
     assert any(any(piece) for piece in voice.speak(text))
 
 
+def test_text_that_the_engine_has_no_sound_for_is_a_short_silence(
+    voice: HibariVoice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(voice, "_hibari", lambda *_, **__: np.zeros(0, np.float32))
+    assert list(voice.speak("Hello. You.")) == [bytes(voice.rate * 2 // 10)]
+
+
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=20) | st.text("0123456789.,:/-$%€ apmhk", max_size=20))
 def test_no_text_is_an_error(voice: HibariVoice, text: str) -> None:

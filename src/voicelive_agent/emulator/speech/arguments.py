@@ -8,7 +8,7 @@
       like day, when, date
     string                       what follows the property's name or a preposition that suits it ("in Paris"),
                                  else what nothing else has used
-    array                        every value of its enum, number or phrase joined by "and"
+    array of enum or numbers     every one that was said
 
 What was used for one argument is not used again. An argument that is not required is left out when unsure.
 """
@@ -142,7 +142,7 @@ def _number(said: _Utterance, name: str, schema: Schema) -> float | str | None:
         for one in said.numbers
         if said.used.isdisjoint(range(one.start, one.end))
         and schema.minimum <= one.value <= schema.maximum
-        and (schema.kind == "number" or one.value == int(one.value))
+        and (schema.kind == "number" or one.value % 1 == 0)
     ]
 
     def distance(one: Number) -> int:
@@ -153,8 +153,9 @@ def _number(said: _Utterance, name: str, schema: Schema) -> float | str | None:
         return _one_unit(said, named, schema)
     best = min(free, key=distance)
     said.take(best.start, best.end)
-    value = best.value if schema.kind == "number" else int(best.value)
-    return str(value) if digits else value
+    if digits:
+        return best.digits
+    return best.value if schema.kind == "number" else int(best.value)
 
 
 def _one_unit(said: _Utterance, named: set[str], schema: Schema) -> int | None:
@@ -183,12 +184,14 @@ def _boolean(said: _Utterance, name: str, schema: Schema) -> bool | None:
 def _array(said: _Utterance, name: str, schema: Schema) -> list[Any] | None:
     if schema.kind != "array" or schema.items is None:
         return None
-    if schema.items.enum:
-        spans = enum_spans(schema.items, said.words)
-        return [said.take(start, end) and value for start, end, value in spans] or None
-    if schema.items.kind in ("number", "integer"):
-        return [one.value for one in said.numbers if said.take(one.start, one.end)] or None
-    return None
+    spans = enum_spans(schema.items, said.words)
+    if not schema.items.enum and schema.items.kind in ("number", "integer"):
+        whole = schema.items.kind == "integer"
+        spans = [(one.start, one.end, one.value) for one in said.numbers if not whole or one.value % 1 == 0]
+    free = [span for span in spans if said.used.isdisjoint(range(span[0], span[1]))]
+    for start, end, _ in free:
+        said.take(start, end)
+    return [value for _, _, value in free] or None
 
 
 def _string(said: _Utterance, name: str, *, required: bool) -> str | None:
@@ -204,7 +207,8 @@ def _string(said: _Utterance, name: str, *, required: bool) -> str | None:
             (index + 1 for index, word in enumerate(words) if word.stem in named and _runs(said, index + 1)), None
         )
     if place is None and (required or not suits):
-        place = _after(said, tuple(PREPOSITIONS))
+        said_prepositions = [word.plain for word in words if word.plain in PREPOSITIONS]
+        place = _after(said, said_prepositions)
     if place is None and required:
         place = _longest_rest(said)
     if place is None:

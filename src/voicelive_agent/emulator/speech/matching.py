@@ -42,7 +42,7 @@ def match(tool: Mapping[str, Any], words: Sequence[Word]) -> Match:
     said = {word.stem for word in words}
     why: dict[str, int] = {}
     for known, points in _known(tool, words):
-        for one in known & said:
+        for one in sorted(known & said):
             why.setdefault(one, points)
     if numbers_in(words) and any(one.kind in ("number", "integer") for one in properties_of(tool).values()):
         why["a number"] = 1

@@ -63,11 +63,12 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """A number that was said: ``words[start:end]``."""
+    """A number that was said: ``words[start:end]``. ``digits`` keeps the leading zeros that ``value`` loses."""
 
     value: float
     start: int
     end: int
+    digits: str
 
 
 def words_of(text: str) -> list[Word]:
@@ -126,11 +127,11 @@ def numbers_in(words: Sequence[Word]) -> list[Number]:
             continue
         value, end = number
         last = found[-1] if found else None
-        single = value in range(10)
-        if last and single and last.end == index and _are_digits(words, last):
-            found[-1] = Number(last.value * 10 + value, last.start, end)
+        digits = plain[index] if plain[index].isdecimal() else f"{value:.12g}"
+        if last and value in range(10) and last.end == index and _are_digits(words, last):
+            found[-1] = Number(last.value * 10 + value, last.start, end, last.digits + digits)
         else:
-            found.append(Number(value, index, end))
+            found.append(Number(value, index, end, digits))
         index = end
     return found
 
