@@ -875,9 +875,12 @@ async def test_a_cancelled_close_closes_all_the_same(script: Callable[[Peer], Aw
         assert connection._closing is not None
         assert connection._closing.done()
     async with connected(script) as (connection, _):
+        finished = False
         with anyio.CancelScope() as scope:
             scope.cancel()
             await connection.close()
+            finished = True
+        assert finished
         assert connection._closing is not None
         assert connection._closing.done()
 
