@@ -10,7 +10,7 @@ import asyncio
 import selectors
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
@@ -114,10 +114,14 @@ class MemoryConnector:
         self.session = session
         self.sent: list[dict[str, Any]] = []
         """All messages of the agent, except microphone audio."""
+        self._used = False
 
     async def connect(self, settings: Settings) -> Connection:
-        """The session's connection. The settings are the emulator's affair."""
-        self.session.start(anyio.current_time())
+        """The session's connection. The settings are the emulator's affair. RuntimeError at the second time."""
+        if self._used:
+            raise RuntimeError("This emulated session had its call: connect() another one.")
+        self._used = True
+        self.session.start(anyio.current_time(), unix_time=time.time())
         return _MemoryConnection(self.session, self.sent)
 
 
@@ -248,17 +252,22 @@ def run_fast(speed: float, main: Callable[..., Awaitable[_T]], *args: Any) -> _T
 async def check_source(source: AudioSource, *, chunks: int = 5) -> None:
     """Check that something keeps the contract of a source; AssertionError says what it breaks."""
     assert isinstance(source.format, AudioFormat), "format must be an AudioFormat"
-    seen = 0
-    async for chunk in source:
-        assert isinstance(chunk, bytes), f"a chunk must be bytes, not {type(chunk).__name__}"
-        assert len(chunk) % source.format.frame_bytes == 0, "a chunk must be a whole number of frames"
-        seen += 1
-        if seen == chunks:
-            break
+    iterator = source.__aiter__() if hasattr(source, "__aiter__") else None
+    assert isinstance(iterator, AsyncIterator), "it must be usable in an async for (with a plain __aiter__)"
+    try:
+        for _ in range(chunks):
+            if (chunk := await anext(iterator, None)) is None:
+                break
+            assert isinstance(chunk, bytes), f"a chunk must be bytes, not {type(chunk).__name__}"
+            assert len(chunk) % source.format.frame_bytes == 0, "a chunk must be a whole number of frames"
+    finally:
+        if isinstance(iterator, AsyncGenerator):
+            await iterator.aclose()
 
 
 def check_sink(sink: AudioSink, *, silence_ms: Iterable[int] = (20, 100)) -> None:
     """Check that something keeps the contract of a sink; AssertionError says what it breaks."""
+    assert isinstance(sink.format, AudioFormat), "format must be an AudioFormat"
     rate, frame = sink.format.rate, sink.format.frame_bytes
     for duration_ms in silence_ms:
         before, samples = sink.pending, rate * duration_ms // 1000

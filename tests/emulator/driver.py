@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import deque
 from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from voicelive_agent.emulator import EmulatorSession
+from voicelive_agent.emulator import EmulatorSession, Job
 
 Event = dict[str, Any]
 
@@ -21,6 +22,9 @@ class Driver:
         self.session = EmulatorSession(**settings)
         self.now = 100.0
         self.log: list[tuple[float, Event]] = []
+        self.working = True
+        """Whether jobs are run at once; otherwise they are kept, as on a machine that is very slow."""
+        self.kept: deque[Job] = deque()
         self.session.start(self.now, unix_time=1_800_000_000.0)
 
     @property
@@ -37,14 +41,20 @@ class Driver:
         taken: list[Event] = []
         while True:
             taken += self.session.poll(self.now)
-            jobs = self.session.jobs()
-            for job in jobs:
-                self.session.finish(job, outcome(job), self.now)
+            self.kept.extend(self.session.jobs())
+            worked = self.working and self.work(len(self.kept))
             deadline = self.session.deadline
-            if not jobs and (deadline is None or deadline > self.now):
+            if not worked and (deadline is None or deadline > self.now):
                 break
         self.log += [(self.now, event) for event in taken]
         return taken
+
+    def work(self, count: int = 1) -> bool:
+        """Run some of the jobs that are there; whether there were any."""
+        jobs = [self.kept.popleft() for _ in range(min(count, len(self.kept)))]
+        for job in jobs:
+            self.session.finish(job, outcome(job), self.now)
+        return bool(jobs)
 
     def wait(self, seconds: float) -> list[Event]:
         """What happens in this time."""
@@ -97,10 +107,10 @@ class Driver:
         return self.events[before:]
 
 
-def outcome(job: Any) -> object:
+def outcome(job: Job) -> object:
     try:
         return job.run()
-    except Exception as error:  # what the session is to be told
+    except Exception as error:  # noqa: BLE001  what the session is to be told
         return error
 
 

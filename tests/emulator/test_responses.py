@@ -179,8 +179,9 @@ def test_the_token_limit_ends_a_response_as_incomplete() -> None:
     assert response["output"][0]["content"][0]["transcript"] == "This is the first"
 
 
-def test_a_brain_that_does_nothing_completes() -> None:
-    assert done(Driver(brain=ScriptedBrain([("", [])])).say("Hi"))["output"] == []
+@pytest.mark.parametrize("actions", [[], [""]])
+def test_a_brain_that_says_nothing_completes(actions: list[str]) -> None:
+    assert done(Driver(brain=ScriptedBrain([("", actions)])).say("Hi"))["output"] == []
 
 
 def test_usage_adds_up() -> None:
@@ -332,6 +333,12 @@ def test_auto_truncate_says_where_a_listener_would_have_been() -> None:
     assert types(begin_speech(driver)) == [STARTED]
 
 
+def test_auto_truncate_with_nothing_said_yet() -> None:
+    driver = Driver()
+    driver.update(turn_detection={"type": "server_vad", "auto_truncate": True})
+    assert types(begin_speech(driver)) == [STARTED]
+
+
 def test_auto_truncate_of_an_answer_in_progress() -> None:
     driver = storyteller()
     driver.update(turn_detection={"type": "azure_semantic_vad", "auto_truncate": True})
@@ -443,6 +450,15 @@ class Unspeakable(ScriptedBrain):
         yield Call("f", {"x": object()})
 
 
+class Numeric(ScriptedBrain):
+    def answer(self, turn: Turn) -> Iterator[Action]:
+        yield Say(5)  # type: ignore[arg-type]
+
+
+class Rateless(ToneVoice):
+    rate = 0
+
+
 @pytest.mark.parametrize(
     ("settings", "text"),
     [
@@ -451,6 +467,8 @@ class Unspeakable(ScriptedBrain):
         ({"voice": Odd()}, "whole 16-bit samples"),
         ({"brain": Wordless()}, "must yield Say or Call"),
         ({"brain": Unspeakable()}, "not JSON serializable"),
+        ({"brain": Numeric()}, "must yield Say or Call"),
+        ({"voice": Rateless()}, "cannot resample 0 Hz"),
     ],
 )
 def test_a_failing_plug_in_fails_the_response_and_nothing_else(settings: dict[str, Any], text: str) -> None:

@@ -184,10 +184,11 @@ class _Connection:
 
     async def _send(self) -> None:
         """Send what is due, hand out work, and sleep until there is more."""
+        now = self._loop.time()
         while self._open:
             self._changed.clear()
             try:
-                for event in self._session.poll(self._loop.time()):
+                for event in self._session.poll(now):
                     await self._socket.send_str(json.dumps(event, separators=(",", ":")))
             except ConnectionError:
                 return  # the client is gone, which the reader finds out too
@@ -197,19 +198,24 @@ class _Connection:
                 return
             for job in self._session.jobs():
                 self._workers.submit(job, partial(self._finish, job), lambda: self._open)
-            await self._sleep(self._session.deadline)
+            now = await self._sleep(self._session.deadline)
 
     def _finish(self, job: Job, result: object) -> None:
         self._session.finish(job, result, self._loop.time())
         self._changed.set()
 
-    async def _sleep(self, deadline: float | None) -> None:
+    async def _sleep(self, deadline: float | None) -> float:
+        """Until the deadline, or until something changed; the time to poll at."""
         if deadline is not None and deadline <= self._loop.time():
             await asyncio.sleep(0)
-            return
-        with suppress(TimeoutError):
+            return self._loop.time()
+        try:
             async with asyncio.timeout_at(deadline):
                 await self._changed.wait()
+        except TimeoutError:
+            # A coarse clock (15 ms on Windows) wakes a little early; what is due then is due now.
+            return max(self._loop.time(), deadline or 0.0)
+        return self._loop.time()
 
 
 def _error(status: int, code: str, message: str) -> web.Response:
