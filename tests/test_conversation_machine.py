@@ -121,6 +121,7 @@ class ConversationMachine(RuleBasedStateMachine):
         self.stopped_item: str | None = None
         self.running: list[str] = []
         self.called: list[str] = []
+        self.turns: set[str] = set()  # the responses whose turn has ended
         self.odd: set[str] = set()  # items whose audio was not base64
         self.tickets = 0
         self.final: Counter[int] = Counter()
@@ -135,13 +136,18 @@ class ConversationMachine(RuleBasedStateMachine):
     # --- the smallest shell ---
 
     def step(self, act: Any, *args: Any, **kwargs: Any) -> None:
+        self.broken = True  # until this step has kept all its promises: no further ones are looked at then
         outputs: list[Output] = act(*args, pending=self.pump.pending, now=self.now, **kwargs)
         assert isinstance(outputs, list)
         if self.closed:
             assert outputs == [] or all(isinstance(output, MoveSpeech) for output in outputs)
         for output in outputs:
+            if isinstance(output, Stalled):  # told after the requests that follow from it
+                self.told.stalled(output.waited_for)
+        for output in outputs:
             self.perform(output)
         self.pump.feed()
+        self.broken = False
 
     def perform(self, output: Output) -> None:
         match output:
@@ -179,8 +185,6 @@ class ConversationMachine(RuleBasedStateMachine):
                 self.state = new
             case TurnEnded():
                 self.check_turn(output)
-            case Stalled(waited_for):
-                self.told.stalled(waited_for)
             case SessionEnded():
                 assert self.state is State.CLOSED
             case End():
@@ -189,6 +193,8 @@ class ConversationMachine(RuleBasedStateMachine):
                 pass
 
     def check_turn(self, turn: TurnEnded) -> None:
+        assert turn.response_id not in self.turns, "a turn ends once"
+        self.turns.add(turn.response_id)
         number = self.number(turn.response_id)
         if self.exact and number is not None and not self.odd:
             assert turn.heard_ms == self.listener.heard[number] * 1000 // RATE
@@ -206,7 +212,8 @@ class ConversationMachine(RuleBasedStateMachine):
     def hear(self, text: str, *, again: bool = False) -> None:
         message = wire.decode(text)
         if not again:
-            self.said.append(text)
+            if not isinstance(message, wire.Unreadable):
+                self.said.append(text)
             self.learn(message)
         self.step(self.core.receive, message)
 
@@ -224,6 +231,7 @@ class ConversationMachine(RuleBasedStateMachine):
                 | wire.OutputItemAdded(response_id=response)
                 | wire.OutputItemDone(response_id=response)
                 | wire.TextDelta(response_id=response)
+                | wire.CallArgumentsDone(response_id=response)
             ):
                 told.mentions(response)
             case wire.ErrorReceived(error=error):
@@ -420,8 +428,8 @@ class ConversationMachine(RuleBasedStateMachine):
         while self.now < end:
             deadline = self.core.deadline
             until = end if deadline is None else min(end, max(deadline, self.now + 0.001))
-            while self.now < until - 1e-9:  # the pump writes at least every 100 ms
-                slice_s = min(0.1, until - self.now)
+            while self.now < until - 1e-9:  # the pump writes at least every 100 ms while there is something
+                slice_s = min(0.1, until - self.now) if self.pump.pending else until - self.now
                 self.listener.listen(round(slice_s * self.listener.format.rate))
                 self.now += slice_s
                 self.pump.feed()
@@ -494,7 +502,7 @@ class ConversationMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Whatever happened: when nothing more is said, nothing is waited for without end."""
-        if not hasattr(self, "core"):
+        if getattr(self, "broken", True):
             return
         if self.user_item is not None and not self.closed:
             self.user_ends()
@@ -517,7 +525,11 @@ class ConversationMachine(RuleBasedStateMachine):
 
 
 SETTINGS = settings(
-    max_examples=200, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck), print_blob=False
+    max_examples=200,
+    stateful_step_count=30,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    report_multiple_bugs=False,
 )
 ConversationMachine.TestCase.settings = SETTINGS
 TestConversationMachine = ConversationMachine.TestCase

@@ -108,12 +108,18 @@ def test_what_is_said_after_a_cough_is_no_answer_to_it() -> None:
     assert talk.heard(130.0) is None
 
 
-def test_a_new_turn_forgives_the_failure_of_the_last() -> None:
+@pytest.mark.parametrize("news", ["speech", "text", "answer"])
+def test_a_new_turn_forgives_the_failure_of_the_last(news: str) -> None:
     talk = turns()
-    for forgive in (talk.typed, talk.answered, lambda: talk.speech_began(began(), 101.5)):
-        talk.failed = True
-        forgive()
-        assert not talk.failed
+    talk.failed = True
+    match news:
+        case "speech":
+            talk.speech_began(began(), 101.5)
+        case "text":
+            talk.typed()
+        case _:
+            talk.answered()
+    assert not talk.failed
 
 
 def test_typing_is_a_turn() -> None:

@@ -223,7 +223,7 @@ def recorded() -> list[tuple[str, dict[str, Any]]]:
     for path in sorted((DATA / "traces").glob("*.jsonl")):
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
             entry = json.loads(line)
-            if entry["direction"] == "received":
+            if entry.get("direction") == "received":  # the first line names the source
                 lines.append((f"{path.stem}:{number}", entry["data"]))
     return lines
 

@@ -7,7 +7,7 @@ import itertools
 import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
@@ -16,7 +16,7 @@ import anyio
 from ._hooks import HOOKS, Hooks
 from ._plan import Plan
 from ._speech import Speech
-from .audio import AudioSink, AudioSource, WireFormats, negotiate
+from .audio import AudioFormat, AudioSink, AudioSource, WireFormats, negotiate
 from .config import (
     DEFAULT_MODEL,
     OPENAI_VOICES,
@@ -193,15 +193,13 @@ class VoiceAgent(Hooks):
         from ._shell import Shell
 
         plan, formats, settings = self._plan(source, sink)
-        connection = await self._connector().connect(settings)
-        shell = self._shell = Shell(
-            plan, connection, source=source, sink=sink, formats=formats, tools=self._tools, agent=self
-        )
+        shell = self._shell = Shell(plan, source=source, sink=sink, formats=formats, tools=self._tools, agent=self)
         failure: BaseException | None = None
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(shell.run)
                 try:
+                    if (connection := await shell.connect(self._connector(), settings)) is not None:
+                        tasks.start_soon(shell.run, connection)
                     yield shell
                 except BaseException as error:
                     shell.close(_verdict_of(error))
@@ -222,6 +220,7 @@ class VoiceAgent(Hooks):
 
     def _plan(self, source: AudioSource | None, sink: AudioSink | None) -> tuple[Plan, WireFormats, Settings]:
         """What the core is told, what the wire carries, and what the connection needs."""
+        _check_audio(source, sink)
         settings, config = self._settings, self._settings.session
         profile = profile_of(settings.target)
         openai_voice = _is_openai_voice(config, profile)
@@ -262,9 +261,7 @@ class VoiceAgent(Hooks):
     @property
     def state(self) -> State:
         """Where the conversation stands; CLOSED when there is none."""
-        if self._shell is not None:
-            return self._shell.conversation.state
-        return State.CONNECTING if self._running else State.CLOSED
+        return self._shell.conversation.state if self._shell is not None and self._running else State.CLOSED
 
     @property
     def history(self) -> History:
@@ -282,14 +279,14 @@ class VoiceAgent(Hooks):
         ``uninterruptible``: the service gets silence instead of the microphone until it was heard.
         RuntimeError when no call is running.
         """
-        speech = Speech(text)
+        speech = Speech(_text(text))
         self._current().say(next(self._tickets), speech, uninterruptible=uninterruptible)
         return speech
 
     def send_text(self, text: str) -> None:
         """Let the user have typed this, and answer it. RuntimeError when no call is running."""
         shell = self._current()
-        shell.post(shell.conversation.send_text, text)
+        shell.post(shell.conversation.send_text, _text(text))
 
     def stop(self) -> None:
         """Ask for the end of the call: silence, and ``run()`` returns. Nothing happens when no call is running."""
@@ -305,9 +302,18 @@ class VoiceAgent(Hooks):
 
     def on(self, event_type: type[_E], callback: Callable[[_E], Awaitable[None] | None]) -> Callable[[], None]:
         """Call this at every event of that kind, after the hook; returns a function that undoes it."""
+        if event_type not in HOOKS:
+            raise TypeError(
+                f"{event_type!r} is no event: use a class of voicelive_agent.events, such as UserSpoke."
+            )
         callbacks = self._callbacks.setdefault(event_type, [])
         callbacks.append(callback)
-        return lambda: callbacks.remove(callback)
+
+        def undo() -> None:
+            with suppress(ValueError):  # undone before
+                callbacks.remove(callback)
+
+        return undo
 
     async def _dispatch(self, event: Event) -> None:
         await self._call("on_event", self.on_event, event)
@@ -324,11 +330,11 @@ class VoiceAgent(Hooks):
             if inspect.isawaitable(result):
                 await result
         except Exception as error:  # a hook's border: it is raised or reported
-            if self._raises or self._shell is None:
+            if self._raises:
                 raise
             logger.warning("Hook %s raised.", name, exc_info=True)
-            if not isinstance(event, HookFailed):
-                self._shell.events.put(HookFailed(name, error))
+            if not isinstance(event, HookFailed | SessionEnded):  # of what follows these, the log tells
+                await self._dispatch(HookFailed(name, error))
 
     def _note_slowness(self, name: str, elapsed_s: float) -> None:
         if elapsed_s > SLOW_HOOK_S and name not in self._slow:
@@ -348,6 +354,26 @@ def _settings(endpoint: str | Connector | None, credential: Credential | None) -
     if isinstance(endpoint, str) and endpoint.partition(":")[0] == "emulator":
         return from_env({"AZURE_VOICELIVE_ENDPOINT": endpoint})
     return Settings(endpoint=endpoint, credential=credential)
+
+
+def _check_audio(source: object, sink: object) -> None:
+    """Refuse what is no source or no sink: a path, most of all."""
+    if source is not None and not (_has_format(source) and hasattr(source, "__aiter__")):
+        hint = "Use WavSource(path), or an object with a format that is an asynchronous iterable of bytes."
+        raise ConfigurationError(f"The source is no source of audio: {source!r:.80}.", hint=hint)
+    if sink is not None and not (_has_format(sink) and hasattr(sink, "write") and hasattr(sink, "flush")):
+        hint = "Use WavSink(path), or an object with format, pending, write() and flush()."
+        raise ConfigurationError(f"The sink is no sink for audio: {sink!r:.80}.", hint=hint)
+
+
+def _has_format(transport: object) -> bool:
+    return isinstance(getattr(transport, "format", None), AudioFormat)
+
+
+def _text(text: str) -> str:
+    if not isinstance(text, str):
+        raise TypeError(f"This is no text: {text!r:.80}. What is said or typed is a str.")
+    return text
 
 
 def _is_openai_voice(config: SessionConfig, profile: str) -> bool:

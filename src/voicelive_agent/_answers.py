@@ -196,11 +196,13 @@ class Answers:
 
     def interrupt(self, *, cancel: bool, barge_in_ms: int | None = None) -> None:
         """Silence, now. Two cases: the answer is still coming, or all of it has arrived and only plays."""
+        self._see_what_began()
         still_open = self.responses.open
-        for audio in (cut := [audio for audio in self.playback.flush() if audio.received]):
-            if (response := self.responses.owner(audio.item_id)) is not None:
+        cut = {audio.item_id for audio in self.playback.flush() if audio.received}
+        for response in reversed(self.live()):
+            for item_id in [item_id for item_id in reversed(response.items) if item_id in cut]:
                 response.interrupted, response.barge_in_ms = True, barge_in_ms
-                self._cut(audio.item_id, response, response_open=response is still_open)
+                self._cut(item_id, response, response_open=response is still_open)
         if cut:
             self._step.out.append(StopPlayback())
         if still_open is not None and not still_open.dropped:
@@ -230,21 +232,22 @@ class Answers:
                 want.ticket = None
         responses.wants.clear()
 
-    def postpone(self, event_id: str) -> None:
+    def postpone(self, event_id: str | None) -> None:
         """The service has a response open already: ask again when that is done, unless it is no longer wanted."""
-        responses = self.responses
-        open_want = responses.open.want if responses.open is not None else None
-        responses.postpone(self._step.now)
-        if responses.open is not None and open_want is not None and open_want.event_id == event_id:
+        responses, mistaken = self.responses, self.responses.open
+        if responses.in_flight is not None and event_id in (None, responses.in_flight.event_id):
+            responses.postpone(self._step.now)
+        elif mistaken is not None and mistaken.want is not None and mistaken.want.event_id == event_id:
             # A response of the service's own, without any metadata, was taken for ours.
-            responses.open.want = None
-            responses.wants.appendleft(open_want)
+            responses.wants.appendleft(mistaken.want)
+            mistaken.want = None
             responses.covered()
         if responses.wants and responses.wants[0] is self._unwanted:
             responses.wants.popleft()
 
     def drop_all(self) -> None:
         """It is over: nothing more will be said."""
+        self._see_what_began()
         self.drop_wants()
         for response in self.live():
             if not response.dropped:
@@ -268,9 +271,7 @@ class Answers:
 
     def settle(self) -> None:
         """See which answers have begun to be heard, and which are over."""
-        for response in self.live():
-            if not response.heard and any(self.playback[item_id].heard for item_id in response.items):
-                self._first_heard(response)
+        self._see_what_began()
         for response in list(self.responses.audible):
             audio = [self.playback[item_id] for item_id in response.items]
             if response.ended is not None and all(item.heard >= item.received for item in audio):
@@ -278,6 +279,13 @@ class Answers:
                 status = response.ended.status or "completed"
                 self._turn_ended(response, status)
                 self._step.move(response.ticket, "heard" if status == "completed" else _fate(response))
+
+    def _see_what_began(self) -> None:
+        for response in self.live():
+            if response.heard or response.dropped:
+                continue
+            if any(self.playback[item_id].heard for item_id in response.items):
+                self._first_heard(response)
 
     def _first_heard(self, response: Response) -> None:
         response.heard = True

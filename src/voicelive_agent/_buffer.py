@@ -29,7 +29,7 @@ class EventBuffer:
     """An asynchronous iterator of events. ``put`` never waits and may be called at any time.
 
     Partial transcripts of one item replace each other while they wait. When full, the newest events are left out
-    and one :class:`~voicelive_agent.events.EventsDropped` says how many.
+    and one :class:`~voicelive_agent.events.EventsDropped` says how many. ``SessionEnded`` is the last one.
     """
 
     def __init__(self, limit: int = LIMIT) -> None:
@@ -41,7 +41,9 @@ class EventBuffer:
         self._changed = asyncio.Event()
 
     def put(self, event: Event) -> None:
-        """An event for the consumer."""
+        """An event for the consumer; nothing comes after ``SessionEnded``."""
+        if self._closed:
+            return
         if isinstance(event, UserSpeaking | AgentSpeaking):
             key = (type(event), event.item_id)
             if (box := self._partial.get(key)) is not None:
@@ -55,14 +57,9 @@ class EventBuffer:
             if isinstance(event, UserSpeaking | AgentSpeaking):
                 del self._partial[type(event), event.item_id]
             return
-        self._report_dropped(room=1)
+        self._closed = isinstance(event, SessionEnded)
+        self._report_dropped()
         self._waiting.append(box)
-        self._changed.set()
-
-    def close(self) -> None:
-        """No more events will come; those that wait are still delivered."""
-        self._report_dropped(room=0)
-        self._closed = True
         self._changed.set()
 
     def __aiter__(self) -> EventBuffer:
@@ -79,8 +76,8 @@ class EventBuffer:
             del self._partial[type(event), event.item_id]
         return event
 
-    def _report_dropped(self, *, room: int) -> None:
+    def _report_dropped(self) -> None:
         """Once there is room again, or at the end: say how many were left out."""
-        if self._dropped and (not room or len(self._waiting) + room < self._limit):
+        if self._dropped and (self._closed or len(self._waiting) + 1 < self._limit):
             self._waiting.append([EventsDropped(self._dropped)])
             self._dropped = 0

@@ -299,14 +299,15 @@ class Conversation:
             hint = f"Mend {error.param} in the configuration." if error.param else "Mend the configuration."
             self._finish(Verdict(EndReason.CONFIGURATION, f"the service refused the session: {text}", hint))
         elif request is not None:
-            self._on_refused(request, code, text, error.param)
+            self._on_refused(request, error)
         elif code != "response_cancel_not_active":
             fatal = code in FATAL_CODES
             self._turns.failed = self._turns.failed or fatal
             self._step.tell(events.ServiceFailed(code, text, error.type or "", error.param, fatal))
 
-    def _on_refused(self, request: wire.Request, code: str, text: str, param: str | None) -> None:
+    def _on_refused(self, request: wire.Request, error: wire.ErrorInfo) -> None:
         """An own request was refused: its rule applies, and the state is what the facts say."""
+        code, text = error.code or "", error.message or ""
         responses = self._answers.responses
         open_response = responses.open.id if responses.open is not None else None
         instead = self._answers.corrections.refused(request, open_response=open_response)
@@ -315,11 +316,11 @@ class Conversation:
         elif isinstance(request, wire.CancelResponse) and code == "response_cancel_not_active":
             pass  # it ended by itself just before: the usual race
         elif isinstance(request, wire.CreateResponse) and code == "conversation_already_has_active_response":
-            self._answers.postpone(request.event_id)
+            self._answers.postpone(error.event_id or None)
         else:
-            if isinstance(request, wire.CreateResponse):
+            if responses.in_flight is not None and responses.in_flight.event_id == request.event_id:
                 self._step.move(responses.give_up(), "dropped")
-            self._step.tell(events.RequestRefused(wire.request_type(request), code, text, param))
+            self._step.tell(events.RequestRefused(wire.request_type(request), code, text, error.param))
 
     def _on_warning(self, message: wire.WarningReceived) -> None:
         self._step.tell(events.Warned(message.warning.code or "", message.warning.message or ""))

@@ -19,6 +19,12 @@ _ANSWERS: Final[dict[str, tuple[type[wire.Request], ...]]] = {
     "unsupported_content_type": (wire.TruncateItem,),
     "item_truncate_invalid_item_id": (wire.TruncateItem,),
     "item_delete_invalid_item_id": (wire.DeleteItem,),
+    "cannot_update_voice": (wire.UpdateSession,),
+    "ec_not_supported": (wire.UpdateSession,),
+    "invalid_ec_channels_requires_client": (wire.UpdateSession,),
+    "invalid_ec_reference_channels": (wire.UpdateSession,),
+    "invalid_ec_channels_format": (wire.UpdateSession,),
+    "change_in_ec_channels_not_allowed": (wire.UpdateSession,),
 }
 """Error codes that can only answer one kind of request."""
 
@@ -48,9 +54,7 @@ class Requests:
         """The own request that this error answers, if it answers one."""
         if error.event_id:
             return self._open.pop(error.event_id, None)
-        kinds = _ANSWERS.get(error.code or "", ())
-        if not kinds and (error.param or "").partition(".")[0] == "session":
-            kinds = (wire.UpdateSession,)
+        kinds = _kinds(error)
         for event_id, request in self._open.items():
             if isinstance(request, kinds):
                 return self._open.pop(event_id)
@@ -63,6 +67,13 @@ class Requests:
                 del self._open[event_id]
                 return request
         return None
+
+
+def _kinds(error: wire.ErrorInfo) -> tuple[type[wire.Request], ...]:
+    """The kinds of request that this error can answer, going by what it says."""
+    if (error.param or "").partition(".")[0] == "session":  # its codes are general ones
+        return (wire.UpdateSession,)
+    return _ANSWERS.get(error.code or "", ())
 
 
 def _subject(request: wire.Request) -> str:

@@ -9,22 +9,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections.abc import Awaitable, Callable
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
 import anyio
+import anyio.lowlevel
 
 from . import _wire as wire
 from ._buffer import EventBuffer
-from ._connection import Connection, ConnectionEnded
+from ._connection import Connection, ConnectionEnded, Connector
 from ._conversation import Conversation
 from ._outputs import CallTool, CancelTool, End, FinishPlayback, MoveSpeech, Output, Play, StopPlayback
 from ._plan import Plan
 from ._pump import SILENCE, Pump
 from ._speech import Speech
 from .audio import AudioSink, AudioSource, WireFormats
-from .events import EndReason, MicrophoneDropped, SessionStarted, State, Verdict
+from .config import Settings
+from .events import EndReason, MicrophoneDropped, SessionEnded, SessionStarted, State, Verdict
 from .tools import Tool, ToolContext, ToolThreads, run_tool
 
 logger = logging.getLogger("voicelive_agent")
@@ -37,15 +40,18 @@ SETTLE_MS: Final = 200
 """Quiet, beyond the silence that ends a turn, after which the end of a source is the end of the call."""
 TOOL_TIMEOUT_S: Final = 60.0
 """The limit of a tool that names none."""
+CLEANUP_S: Final = 2.0
+"""The longest that a source's own cleanup is waited for."""
 
 
 class Shell:
     """One call: one connection, one source, one sink, one conversation."""
 
+    _connection: Connection
+
     def __init__(
         self,
         plan: Plan,
-        connection: Connection,
         *,
         source: AudioSource | None,
         sink: AudioSink | None,
@@ -57,21 +63,22 @@ class Shell:
         self.events = EventBuffer()
         self.error: Exception | None = None
         self._plan = plan
-        self._connection = connection
         self._source = source
         self._formats = formats
         self._tools = tools
         self._agent = agent
         self._loop = asyncio.get_running_loop()
         self._pump = self._make_pump(sink) if sink is not None else None
-        self._requests, self._to_send = anyio.create_memory_object_stream[str](math.inf)
+        self._requests: asyncio.Queue[str] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
+        self._connecting = anyio.CancelScope()
         self._started = anyio.Event()
         self._over = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._threads = ToolThreads()
         self._running_tools: dict[str, anyio.CancelScope] = {}
         self._speeches: dict[int, Speech] = {}
+        self._dropped = 0  # samples of the microphone, not yet told
 
     def _make_pump(self, sink: AudioSink) -> Pump:
         from ._pcm import Converter
@@ -82,11 +89,17 @@ class Shell:
     # --- the step ---
 
     def step(self, act: Callable[..., list[Output]], *args: Any, **kwargs: Any) -> None:
-        """Feed the conversation and do what it says, all at once."""
-        pending = self._pump.pending if self._pump is not None else 0
+        """Feed the conversation and do what it says, all at once. What the sink raises ends the call."""
+        pending = 0
+        if self._pump is not None:
+            pending = sys.maxsize  # a sink that cannot tell has played nothing more
+            with self._sink_border():
+                pending = self._pump.pending
         for output in act(*args, pending=pending, now=self._loop.time(), **kwargs):
             self._perform(output)
         self._arm_timer()
+        if self.error is not None and not self._over.is_set():
+            self.close(Verdict(EndReason.FAILED, f"{type(self.error).__name__}: {self.error}"))
 
     def post(self, act: Callable[..., list[Output]], *args: Any, **kwargs: Any) -> None:
         """The same from any thread. Raises RuntimeError when the call's loop is gone."""
@@ -108,6 +121,15 @@ class Shell:
         """End the call, for this reason unless it has ended already."""
         self.step(self.conversation.close, verdict)
 
+    @contextmanager
+    def _sink_border(self) -> Iterator[None]:
+        """What the sink raises comes out of run(), not of ``say()`` or ``stop()``, and cuts no step short."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  (the call ends with it, after this step)
+            self.error = self.error or error
+            self._pump = None
+
     def _perform(self, output: Output) -> None:
         match output:
             case Play():
@@ -118,7 +140,8 @@ class Shell:
                     self._pump.finish()
             case StopPlayback():
                 if self._pump is not None:
-                    self._pump.stop()
+                    with self._sink_border():
+                        self._pump.stop()
             case (
                 wire.UpdateSession()
                 | wire.CreateItem()
@@ -128,9 +151,10 @@ class Shell:
                 | wire.CancelResponse()
             ):
                 logger.debug("> %s", wire.request_type(output))
-                self._requests.send_nowait(wire.encode(output))
-            case CallTool():
+                self._requests.put_nowait(wire.encode(output))
+            case CallTool(call_id):
                 if self._tasks is not None:
+                    self._running_tools[call_id] = anyio.CancelScope()  # now: it may be cancelled before it starts
                     self._tasks.start_soon(self._guard, self._call_tool, output)
             case CancelTool(call_id):
                 if (scope := self._running_tools.get(call_id)) is not None:
@@ -140,11 +164,13 @@ class Shell:
                 if status not in ("queued", "speaking"):
                     del self._speeches[ticket]
             case End():
-                self.events.close()
                 self._over.set()
+                self._connecting.cancel()
             case _:
                 if isinstance(output, SessionStarted):
                     self._started.set()
+                elif isinstance(output, SessionEnded):
+                    self._tell_dropped()
                 self.events.put(output)
 
     def _arm_timer(self) -> None:
@@ -160,13 +186,20 @@ class Shell:
         self._timer = None
         try:
             self.step(self.conversation.tick)
-        except Exception as error:  # noqa: BLE001  (the sink's border: the call ends with it)
+        except Exception as error:  # noqa: BLE001  (nobody waits for a timer: the call ends with it)
             self._fail(error)
 
     # --- the tasks ---
 
-    async def run(self) -> None:
+    async def connect(self, connector: Connector, settings: Settings) -> Connection | None:
+        """Open the connection; None if the call was ended first. Raises what the connector raises."""
+        with self._connecting:
+            return await connector.connect(settings)
+        return None
+
+    async def run(self, connection: Connection) -> None:
         """Hold the call until it ends. What a source or a sink raised is in ``error`` then."""
+        self._connection = connection
         try:
             async with anyio.create_task_group() as tasks:
                 self._tasks = tasks
@@ -182,8 +215,6 @@ class Shell:
             self.close(Verdict(EndReason.STOPPED))
             if self._timer is not None:
                 self._timer.cancel()
-            self._requests.close()
-            self._to_send.close()
             with anyio.CancelScope(shield=True):
                 await self._connection.close()
             if abandoned := self._threads.abandoned:
@@ -197,10 +228,8 @@ class Shell:
             self._fail(error)
 
     def _fail(self, error: Exception) -> None:
-        if self.error is None:
-            self.error = error
-            self._pump = None  # it may be what failed
-            self.close(Verdict(EndReason.FAILED, f"{type(error).__name__}: {error}"))
+        self.error = self.error or error
+        self.close(Verdict(EndReason.FAILED, f"{type(error).__name__}: {error}"))
 
     async def _read(self) -> None:
         receive = self._connection.receive
@@ -214,16 +243,16 @@ class Shell:
 
     async def _write(self) -> None:
         try:
-            async for text in self._to_send:
-                await self._connection.send(text)
+            while True:
+                await self._connection.send(await self._requests.get())
         except ConnectionEnded:
             pass  # the reader learns it too, and tells the conversation
 
     async def _call_tool(self, call: CallTool) -> None:
         started = self._loop.time()
         context = ToolContext(self._agent, call.call_id, call.name)
-        with anyio.CancelScope() as scope:
-            self._running_tools[call.call_id] = scope
+        with self._running_tools[call.call_id]:
+            await anyio.lowlevel.checkpoint_if_cancelled()
             tool = self._tools[call.name]
             result = await run_tool(tool, call.arguments, context, threads=self._threads, timeout_s=TOOL_TIMEOUT_S)
             elapsed_ms = round((self._loop.time() - started) * 1000)
@@ -244,26 +273,26 @@ class Shell:
 
         await self._started.wait()
         converter = Converter(source.format, self._formats.input)
-        frame, rest, dropped = self._formats.input.frame_bytes, b"", 0
+        frame, rest = self._formats.input.frame_bytes, b""
         try:
-            async for chunk in source:
-                audio = rest + converter.process(chunk)
-                whole = len(audio) - len(audio) % frame
-                audio, rest = audio[:whole], audio[whole:]
-                if self._connection.unsent > self._unsent_limit:
-                    dropped += len(audio) // frame
-                    continue
-                if dropped:
-                    self._tell_dropped(dropped)
-                    dropped = 0
-                await self._send_audio(audio)
+            async with _iterated(source) as chunks:
+                async for chunk in chunks:
+                    if not isinstance(chunk, bytes | bytearray | memoryview):
+                        given = f"{type(source).__name__} gave a {type(chunk).__name__}"
+                        raise TypeError(f"{given}: the chunks of a source are bytes, here of {source.format}.")
+                    audio = rest + converter.process(bytes(chunk))
+                    whole = len(audio) - len(audio) % frame
+                    audio, rest = audio[:whole], audio[whole:]
+                    if self._connection.unsent > self._unsent_limit:
+                        self._dropped += len(audio) // frame
+                        continue
+                    self._tell_dropped()
+                    await self._send_audio(audio)
+            self._tell_dropped()
             await self._send_audio(converter.finish())
             await self._finish_source()
         except ConnectionEnded:
             pass  # the reader learns it too, and tells the conversation
-        finally:
-            if dropped:
-                self._tell_dropped(dropped)
 
     @property
     def _unsent_limit(self) -> int:
@@ -271,8 +300,10 @@ class Shell:
         wire_format = self._formats.input
         return wire_format.rate * wire_format.frame_bytes * UNSENT_LIMIT_MS // 1000 * 4 // 3
 
-    def _tell_dropped(self, samples: int) -> None:
-        self.events.put(MicrophoneDropped(samples * 1000 // self._formats.input.rate))
+    def _tell_dropped(self) -> None:
+        if self._dropped:
+            self.events.put(MicrophoneDropped(self._dropped * 1000 // self._formats.input.rate))
+            self._dropped = 0
 
     async def _send_audio(self, audio: bytes) -> None:
         if not audio:
@@ -295,3 +326,15 @@ class Shell:
             if self.conversation.state not in (State.READY, State.ERROR):
                 quiet_since = due
         self.close(Verdict(EndReason.SOURCE_FINISHED))
+
+
+@asynccontextmanager
+async def _iterated(source: AudioSource) -> AsyncGenerator[AsyncIterator[bytes]]:
+    """Iterate a source, and end that at the end: a generator's own cleanup must not wait for the collector."""
+    chunks = aiter(source)
+    try:
+        yield chunks
+    finally:
+        if (aclose := getattr(chunks, "aclose", None)) is not None:
+            with anyio.move_on_after(CLEANUP_S, shield=True):
+                await aclose()

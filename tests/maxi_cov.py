@@ -1,0 +1,128 @@
+"""Measure each module by its own tests alone: every branch of it, or this fails.
+
+A module that is only covered by tests of something else has nobody who says what it is for. There is one process
+for each row of the table, in which nothing else is measured:
+
+    python tests/maxi_cov.py              # all rows
+    python tests/maxi_cov.py _wire tools  # the rows of these modules
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, NamedTuple
+
+PACKAGE = "voicelive_agent"
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+
+# modules: their own tests (file names without "test_" and ".py"; * stands for several)
+TABLE = {
+    "events": "events",
+    "errors _connection": "errors",
+    "audio": "audio",
+    "history": "history",
+    "_paced": "paced",
+    "_pcm": "pcm",
+    "_wire": "wire",
+    "_outputs": "outputs",
+    "_playback": "playback",
+    "_turnclock": "turnclock",
+    "_turns _plan": "turns",
+    "_requests": "requests",
+    "_responses": "responses",
+    "_corrections": "corrections",
+    "_toolcalls": "toolcalls",
+    "_step": "step",
+    "_conversation _answers": "conversation* answers",
+    "_pump": "pump",
+    "_buffer": "buffer",
+    "_hooks": "hooks",
+    "_speech": "speech",
+    "_endings": "endings",
+    "_schema": "schema",
+    "_tool_threads": "tool_threads",
+    "tools": "tools tool_arguments tool_calls tool_results",
+    "_session_fields": "session_fields",
+    "_session_parts _voices": "session_parts",
+    "_session_config": "session_config",
+    "_turn_detection": "turn_detection",
+    "_settings": "settings",
+    "config": "config",
+    "files": "files",
+}
+
+
+class Result(NamedTuple):
+    """How it went with one row: a line for each module, and what failed."""
+
+    lines: list[str]
+    failed: bool
+    output: str = ""
+
+
+def main(wanted: Sequence[str]) -> int:
+    """Measure the rows of the wanted modules, or all; the exit code."""
+    rows = {modules: tests for modules, tests in TABLE.items() if not wanted or set(wanted) & set(modules.split())}
+    if unknown := set(wanted) - {module for modules in rows for module in modules.split()}:
+        print(f"not in the table: {', '.join(sorted(unknown))}")
+        return 2
+    failed = False
+    with tempfile.TemporaryDirectory() as directory, ThreadPoolExecutor(os.cpu_count()) as pool:
+        for result in pool.map(lambda row: measure(row, Path(directory)), rows.items()):
+            print(*result.lines, sep="\n", flush=True)
+            if result.output:
+                print(result.output, flush=True)
+            failed = failed or result.failed
+    return int(failed)
+
+
+def measure(row: tuple[str, str], directory: Path) -> Result:
+    """Run the tests of one row and look at its modules."""
+    names, patterns = row
+    modules = [module for module in names.split() if (ROOT / "src" / PACKAGE / f"{module}.py").exists()]
+    tests = [str(path) for name in patterns.split() for path in sorted(TESTS.glob(f"test_{name}.py"))]
+    lines = [f"{module:<18} skipped: no such module" for module in names.split() if module not in modules]
+    if not tests:
+        lines += [f"{module:<18} skipped: it has no tests ({patterns})" for module in modules]
+    if not modules or not tests:
+        return Result(lines, failed=False)
+    data = directory / f"{modules[0]}.coverage"
+    source = ",".join(f"{PACKAGE}.{module}" for module in modules)
+    run = coverage("run", "--branch", f"--source={source}", f"--data-file={data}", "-m", "pytest", "-q", *tests)
+    if run.returncode != 0:
+        return Result([*lines, f"{names:<18} its tests fail"], failed=True, output=run.stdout + run.stderr)
+    report = coverage("json", "-q", f"--data-file={data}", "-o", "-")
+    files: dict[str, Any] = json.loads(report.stdout)["files"] if report.returncode == 0 else {}
+    found = {Path(name).stem: summary for name, summary in files.items()}
+    judged = [line_of(module, found.get(module)) for module in modules]
+    return Result(lines + [line for line, _ in judged], failed=not all(whole for _, whole in judged))
+
+
+def coverage(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run coverage.py where its configuration is."""
+    command = [sys.executable, "-m", "coverage", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=False)
+
+
+def line_of(module: str, measured: dict[str, Any] | None) -> tuple[str, bool]:
+    """What to print about a module, and whether all of it was run."""
+    if measured is None:
+        return f"{module:<18} never imported by its tests", False
+    summary = measured["summary"]
+    if not summary["missing_lines"] and not summary["missing_branches"]:
+        return f"{module:<18} 100 %", True
+    branches = [f"{start}->{end}" for start, end in measured["missing_branches"]]
+    missing = ", ".join(map(str, [*measured["missing_lines"], *branches]))
+    return f"{module:<18} {summary['percent_covered']:.1f} %, not run: {missing}", False
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

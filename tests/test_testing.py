@@ -1,0 +1,337 @@
+"""The tools that an agent, a source or a sink is tested with."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import anyio
+import pytest
+
+from voicelive_agent import AudioFormat, State, VoiceAgent
+from voicelive_agent._connection import ConnectionEnded
+from voicelive_agent.config import Settings
+from voicelive_agent.emulator import Options
+from voicelive_agent.events import EndReason
+from voicelive_agent.testing import (
+    MemorySink,
+    MemorySource,
+    check_sink,
+    check_source,
+    connect,
+    run_fast,
+    run_virtual,
+)
+
+from .agent_driver import RATE, Recorder, emulated, leftover_tasks, silence, source, tone, virtual
+
+# --- memory sources and sinks --------------------------------------------------------------------------------
+
+
+@virtual
+async def test_a_memory_source_gives_each_chunk_after_the_time_it_lasts() -> None:
+    start, times = anyio.current_time(), []
+    async for _ in MemorySource(silence(20), silence(40), silence(20)):
+        times.append(round((anyio.current_time() - start) * 1000))
+    assert times == [20, 60, 80]
+
+
+@virtual
+async def test_an_unpaced_memory_source_gives_all_at_once_and_may_be_iterated_again() -> None:
+    given = MemorySource(silence(20), silence(40), paced=False)
+    for _ in range(2):
+        assert [len(chunk) async for chunk in given] == [960, 1920]
+    assert anyio.current_time() == 0
+
+
+@virtual
+async def test_a_memory_sink_hears_in_the_time_of_its_clock() -> None:
+    listener = MemorySink(clock=anyio.current_time)
+    listener.write(tone(100))
+    assert (listener.pending, listener.played) == (2400, b"")
+    await anyio.sleep(0.04)
+    assert listener.pending == 1440
+    assert listener.played == tone(40)
+    listener.flush()
+    assert (listener.pending, listener.flushes) == (0, 1)
+    await anyio.sleep(1)
+    listener.write(tone(20))
+    await anyio.sleep(1)
+    assert listener.played == tone(40) + tone(20)
+
+
+# --- virtual and fast time -----------------------------------------------------------------------------------
+
+
+def test_virtual_time_jumps_to_the_next_timer() -> None:
+    async def half_an_hour() -> float:
+        for _ in range(1800):
+            await anyio.sleep(1)
+        return anyio.current_time()
+
+    assert run_virtual(half_an_hour) == pytest.approx(1800)
+
+
+def test_virtual_time_stands_still_while_there_is_work() -> None:
+    async def work() -> float:
+        for _ in range(1000):
+            await asyncio.sleep(0)
+        return anyio.current_time()
+
+    assert run_virtual(work) == 0
+
+
+def test_virtual_time_keeps_the_order_of_timers_and_gives_arguments() -> None:
+    async def order(*delays: float) -> list[float]:
+        woken: list[float] = []
+
+        async def one(delay: float) -> None:
+            await anyio.sleep(delay)
+            woken.append(delay)
+
+        async with anyio.create_task_group() as tasks:
+            for delay in delays:
+                tasks.start_soon(one, delay)
+        return woken
+
+    assert run_virtual(order, 3.0, 1.0, 2.0) == [1.0, 2.0, 3.0]
+
+
+def test_virtual_time_raises_what_is_raised() -> None:
+    async def fail() -> None:
+        raise LookupError("mine")
+
+    with pytest.raises(LookupError, match="mine"):
+        run_virtual(fail)
+
+
+def test_without_a_timer_virtual_time_waits_for_threads() -> None:
+    async def wait() -> str:
+        loop, woken = asyncio.get_running_loop(), asyncio.Event()
+        thread = threading.Thread(target=lambda: loop.call_soon_threadsafe(woken.set))
+        thread.start()
+        await woken.wait()
+        thread.join()
+        return "woken"
+
+    assert run_virtual(wait) == "woken"
+
+
+def test_fast_time_is_that_much_faster() -> None:
+    async def nap() -> float:
+        began = anyio.current_time()
+        await anyio.sleep(20)
+        return anyio.current_time() - began
+
+    began = time.monotonic()
+    slept = run_fast(1000, nap)
+    assert 20 <= slept  # in its own seconds
+    assert time.monotonic() - began < 10  # in ours: a generous bound
+
+
+def test_fast_time_lets_threads_work() -> None:
+    async def thread() -> int:
+        return await asyncio.to_thread(sum, [1, 2])
+
+    assert run_fast(8, thread) == 3
+
+
+# --- in memory -----------------------------------------------------------------------------------------------
+
+
+@virtual
+async def test_an_agent_and_a_session_are_joined_and_what_was_sent_is_kept() -> None:
+    connector = connect(emulated(("ping", "pong")))
+    agent = Recorder(connector)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(agent.run, source(silence(100)))
+        await agent.reach(State.READY)
+        agent.send_text("ping")
+        await agent.until(lambda: "pong" in str(agent.seen))
+        agent.stop()
+    kinds = [message["type"] for message in connector.sent]
+    assert kinds == ["session.update", "conversation.item.create", "response.create"]
+
+
+@virtual
+async def test_both_ends_of_a_closed_line_raise_its_verdict() -> None:
+    connection = await connect(emulated()).connect(Settings(endpoint="http://127.0.0.1:1"))
+    assert connection.unsent == 0
+    assert b"session.created" in await connection.receive()
+    await connection.close()
+    await connection.close()
+    for use in (connection.receive, lambda: connection.send("{}")):
+        with pytest.raises(ConnectionEnded) as ended:
+            await use()
+        assert ended.value.verdict.reason is EndReason.STOPPED
+
+
+@virtual
+async def test_the_end_of_the_session_reaches_the_agent() -> None:
+    agent = Recorder(connect(emulated(options=Options(max_session_s=5))))
+    async with agent.events() as events:
+        last = [event async for event in events][-1]
+    assert "1001" in str(last)
+    assert anyio.current_time() == pytest.approx(5)
+
+
+@virtual
+async def test_a_brain_that_raises_is_the_sessions_affair() -> None:
+    class Confused:
+        def answer(self, turn: object) -> Any:
+            raise ValueError("no idea")
+
+    from voicelive_agent.emulator import EmulatorSession
+
+    agent = Recorder(connect(EmulatorSession(brain=Confused())))
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(agent.run)
+        await agent.reach(State.READY)
+        agent.send_text("hello")
+        await agent.reach(State.ERROR)
+        agent.stop()
+    assert "no idea" in str(agent.seen)
+
+
+# --- the contract of a source --------------------------------------------------------------------------------
+
+
+class Source:
+    def __init__(self, *chunks: Any, format: Any = None) -> None:
+        self.format = format or AudioFormat()
+        self.chunks = chunks
+        self.closed = False
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        try:
+            for chunk in self.chunks:
+                yield chunk
+        finally:
+            self.closed = True
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        (Source(format="pcm16"), "format must be an AudioFormat"),
+        (Source("text"), "must be bytes, not str"),
+        (Source(b"\0\0", bytearray(2)), "must be bytes, not bytearray"),
+        (Source(b"\0\0\0"), "whole number of frames"),
+        (Source(b"\0\0", format=AudioFormat(channels=2)), "whole number of frames"),
+    ],
+)
+async def test_a_source_that_breaks_its_contract_is_found_out(wrong: Any, words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        await check_source(wrong)
+
+
+async def test_what_cannot_be_iterated_is_no_source() -> None:
+    class Deaf:
+        format = AudioFormat()
+
+    class Plain:
+        format = AudioFormat()
+
+        def __aiter__(self) -> Any:
+            return iter([b""])
+
+    for wrong in (Deaf(), Plain()):
+        with pytest.raises(AssertionError, match="async for"):
+            await check_source(wrong)  # type: ignore[arg-type]
+
+
+async def test_a_good_source_passes_and_is_left_properly() -> None:
+    endless = Source(*[silence(20)] * 100)
+    await check_source(endless, chunks=3)
+    assert endless.closed
+    await check_source(MemorySource(paced=False))  # one that says nothing is a source too
+    await check_source(MemorySource(b"\xff" * 8, format=AudioFormat("g711_ulaw", 8000), paced=False))
+    assert not leftover_tasks()
+
+
+# --- the contract of a sink ----------------------------------------------------------------------------------
+
+
+class Sink:
+    """A good sink at first: the listener hears nothing by himself."""
+
+    def __init__(self) -> None:
+        self.format: Any = AudioFormat()
+        self.samples = 0
+
+    @property
+    def pending(self) -> int:
+        return self.samples
+
+    def write(self, pcm: bytes) -> None:
+        self.samples += len(pcm) // 2
+
+    def flush(self) -> None:
+        self.samples = 0
+
+
+class BytesCounted(Sink):
+    def write(self, pcm: bytes) -> None:
+        self.samples += len(pcm)
+
+
+class NotCounted(Sink):
+    def write(self, pcm: bytes) -> None:
+        pass
+
+
+class CountedBackwards(Sink):
+    def write(self, pcm: bytes) -> None:
+        self.samples -= len(pcm) // 2
+
+
+class FlushedLater(Sink):
+    def flush(self) -> None:
+        pass
+
+
+class SilenceCounted(Sink):
+    def write(self, pcm: bytes) -> None:
+        self.samples += len(pcm) // 2 or 1
+
+
+class WithoutFormat(Sink):
+    def __init__(self) -> None:
+        super().__init__()
+        self.format = "pcm16"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (BytesCounted, "once, in samples"),
+        (NotCounted, "must rise"),
+        (CountedBackwards, "once, in samples"),
+        (FlushedLater, "when flush"),
+        (SilenceCounted, "nothing written"),
+        (WithoutFormat, "format must be an AudioFormat"),
+    ],
+)
+def test_a_sink_that_breaks_its_contract_is_found_out(make: Callable[[], Any], words: str) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_sink(make())
+
+
+def test_a_good_sink_passes() -> None:
+    check_sink(Sink())
+    check_sink(MemorySink())
+    check_sink(MemorySink(AudioFormat("g711_ulaw", 8000)), silence_ms=(0, 500))
+    assert RATE == VoiceAgent("http://127.0.0.1:1")._plan(None, None)[1].output.rate
+
+
+@virtual
+async def test_a_session_is_for_one_call() -> None:
+    connector = connect(emulated())
+    agent = Recorder(connector)
+    async with agent.events():
+        pass
+    with pytest.raises(RuntimeError, match="another one"):
+        await agent.run()
