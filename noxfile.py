@@ -63,10 +63,14 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The test suite on every Python at hand; on the first one also the coverage of each module."""
     _install_with_speech(session)
+    suite = ("-m", "pytest", "-m", "not e2e", *session.posargs)
+    if session.python != PYTHONS[0]:
+        session.run("python", *suite)
+        return
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
-    session.run("coverage", "run", "-m", "pytest", "-m", "not e2e", *session.posargs)
-    session.run("coverage", "report", "--skip-covered")
-    if session.python == PYTHONS[0] and not session.posargs:
+    session.run("coverage", "run", *suite)
+    session.run("coverage", "report")
+    if not session.posargs:
         session.run("python", "tests/maxi_cov.py")
 
 

@@ -59,11 +59,12 @@ class Microphone:
 
     def __init__(self, *parts: bytes) -> None:
         self._said = b"".join(parts)
-        self.closed = 0
+        self.begun = self.closed = 0
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         size, at = RATE * BLOCK_MS // 1000 * 2, 0
         due = anyio.current_time()
+        self.begun += 1
         try:
             while True:
                 due += BLOCK_MS / 1000
@@ -161,8 +162,8 @@ class Recorder(VoiceAgent):
         return [event for event in self.seen if isinstance(event, kind)]
 
     async def until(self, holds: Callable[[], object]) -> None:
-        """Wait (60 s at most) until this holds after an event."""
-        with anyio.fail_after(60):
+        """Wait (100 s at most) until this holds after an event."""
+        with anyio.fail_after(100):
             while not holds():
                 self._news.clear()
                 await self._news.wait()
@@ -191,6 +192,12 @@ def check_story(events: list[Event]) -> None:
 # --- running -----------------------------------------------------------------------------------------------
 
 
+async def eventually(holds: Callable[[], object]) -> None:
+    """Wait for what no event tells: until this holds. The test's own time limit is the limit."""
+    while not holds():  # noqa: ASYNC110
+        await asyncio.sleep(0.001)
+
+
 @asynccontextmanager
 async def calling(
     agent: VoiceAgent, source: AudioSource | None = None, sink: AudioSink | None = None
@@ -198,8 +205,8 @@ async def calling(
     """``agent.run()`` in a task of its own, ready to talk; it is stopped at the end. Raises what it raises."""
     call = asyncio.ensure_future(agent.run(source, sink))
     try:
-        while agent.state in (State.CLOSED, State.CONNECTING) and not call.done():
-            await asyncio.sleep(0)
+        while agent.state in (State.CLOSED, State.CONNECTING) and not call.done():  # noqa: ASYNC110
+            await asyncio.sleep(0)  # virtual time is not to pass
         yield call
     finally:
         agent.stop()

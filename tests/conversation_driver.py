@@ -193,7 +193,9 @@ class Driver:
         self.transcript(text, item)
 
     def created(self, response: str = "resp_1", *, metadata: Mapping[str, Any] | None = None) -> list[Output]:
-        return self.hear("response.created", response={"id": response, "status": "in_progress", "metadata": metadata})
+        return self.hear(
+            "response.created", response={"id": response, "status": "in_progress", "metadata": metadata}
+        )
 
     def granted(self, response: str = "resp_1") -> list[Output]:
         """The response that the machine asked for last is created, with its metadata echoed."""

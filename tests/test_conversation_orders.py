@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.conversation_driver import SERVER_VAD, Driver
+
 from voicelive_agent import _wire as wire
 from voicelive_agent import events
 from voicelive_agent._outputs import CallTool, StopPlayback
@@ -116,7 +116,10 @@ def test_a_spoken_turn_of_the_cascade() -> None:
     assert turn.response_ms is not None
     assert 600 <= turn.response_ms <= 660, "speech ended at 0.568, the first sample came at 1.198"
     assert driver.asked() == ["session.update"]
-    assert [(item.item_id, item.role) for item in driver.core.history] == [("item_A", "user"), ("msg_C", "assistant")]
+    assert [(item.item_id, item.role) for item in driver.core.history] == [
+        ("item_A", "user"),
+        ("msg_C", "assistant"),
+    ]
     assert not driver.all(StopPlayback)
     assert driver.state() is READY
 
@@ -236,7 +239,9 @@ def test_a_recorded_round_of_a_tool() -> None:
     for message in messages[done + 1 :]:
         driver.hear_raw(json.dumps(message))
     assert driver.states() == [READY, PROCESSING, READY], "written: there is nothing to hear"
-    assert [spoken.text for spoken in driver.all(events.AgentSpoke)] == ["It's foggy and 12 degrees in London right now."]
+    assert [spoken.text for spoken in driver.all(events.AgentSpoke)] == [
+        "It's foggy and 12 degrees in London right now."
+    ]
     assert driver.one(events.TurnEnded).status == "completed"
 
 

@@ -130,6 +130,13 @@ def test_a_truncation_refused_while_the_response_is_open_waits_for_its_end() -> 
     assert desk.corrections.response_ended("r") == []
 
 
+def test_an_item_is_replaced_once_even_if_its_truncation_is_refused_again() -> None:
+    desk = Desk()
+    (truncate,) = desk.cut("a")
+    replaced(desk.refuse(truncate), "a", after="u")
+    assert desk.corrections.refused(truncate, open_response=None) == []
+
+
 def test_a_truncation_refused_while_another_response_is_open_does_not_wait() -> None:
     desk = Desk()
     (truncate,) = desk.cut("a", response_open=True)

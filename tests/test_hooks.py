@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 import pytest
 
-from voicelive_agent import State, VoiceAgent, _agent, events
+from voicelive_agent import State, VoiceAgent, events
 from voicelive_agent._hooks import HOOKS, Hooks, hook_name
 from voicelive_agent.events import EVENT_TYPES, Event
 from voicelive_agent.testing import MemorySink
@@ -131,7 +131,7 @@ async def test_a_hook_that_blocks_is_named_once(
             nonlocal now
             now += 0.049
 
-    monkeypatch.setattr(_agent.time, "perf_counter", lambda: now)
+    monkeypatch.setattr("voicelive_agent._agent.time.perf_counter", lambda: now)
     agent = Blocking(Line(), greeting="Hello.")
     for _ in range(2):
         async with calling(agent):

@@ -1,9 +1,10 @@
-"""The shell: whatever happens at whatever moment, a call ends once, silent, and leaves nothing behind."""
+"""The shell between a source, a connection and the conversation: what it sends, what it drops, when it ends."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -53,187 +54,6 @@ from .agent_driver import (
     virtual,
 )
 
-# --- cancelled at every moment -------------------------------------------------------------------------------
-
-
-class Busy(Recorder):
-    """Connects in 100 ms, greets, is interrupted at 0.5 s, calls a tool, says the result, is stopped at 5 s."""
-
-    greeting = LONG
-
-    def __init__(self) -> None:
-        self.line = SlowLine(lambda: emulated((".*", Call("look_up", {})), says=["look it up"]))
-        super().__init__(self.line)
-        self.microphone = Microphone(silence(400), tone(500))
-        self.speaker = sink()
-
-    @tool
-    async def look_up(self) -> str:
-        """Look something up."""
-        await anyio.sleep(1)
-        return LONG
-
-    async def hold(self) -> Verdict:
-        return await self.run(self.microphone, self.speaker)
-
-    async def on_tool_finished(self, event: ToolFinished) -> None:
-        await anyio.sleep(0.5)
-
-
-class SlowLine(Line):
-    async def connect(self, settings: Any) -> Connection:
-        await anyio.sleep(0.1)
-        connection = await super().connect(settings)
-        self.last.close_s = 0.1
-        return connection
-
-
-def check_over(agent: Busy) -> None:
-    """The call has left nothing behind."""
-    assert not leftover_tasks()
-    assert agent.state is State.CLOSED
-    assert agent.speaker.pending == 0
-    assert [connection.closes for connection in agent.line.connections] in ([], [1])
-    assert agent.microphone.closed == ("ready" in agent.states or "processing" in agent.states)
-
-
-async def turns_of_the_loop(count: int) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-async def cancelled_at(moment_s: float, turns: int) -> bool:
-    """Cancel the call at this moment, and so many turns of the loop later; whether it had not ended before."""
-    agent = Busy()
-    call = asyncio.ensure_future(agent.hold())
-    asyncio.get_running_loop().call_later(5.0, agent.stop)
-    await anyio.sleep(moment_s)
-    await turns_of_the_loop(turns)
-    cut = call.cancel()
-    await asyncio.wait([call])
-    assert call.cancelled() is cut
-    check_over(agent)
-    return cut
-
-
-def test_the_story_that_is_cut_off() -> None:
-    """What the sweeps below cut at every moment is a call in which everything happens."""
-
-    async def whole() -> None:
-        agent = Busy()
-        asyncio.get_running_loop().call_later(5.0, agent.stop)
-        assert await agent.hold() == Verdict(EndReason.STOPPED)
-        check_over(agent)
-        check_story(agent.seen)
-        assert agent.states[:4] == ["processing", "speaking", "listening", "processing"]
-        assert agent.states[-2:] == ["speaking", "closed"]
-        assert len(agent.all(Interrupted)) == 2
-        assert agent.all(ToolFinished)
-        assert anyio.current_time() == pytest.approx(5.1)
-
-    run_virtual(whole)
-
-
-def test_cancelled_at_any_time_it_leaves_nothing_behind() -> None:
-    async def sweep() -> None:
-        cut = [await cancelled_at(at_ms / 1000, 0) for at_ms in range(0, 5200, 40)]
-        assert cut.count(True) > 120
-        assert cut[-1] is False
-        gc.collect()
-
-    run_virtual(sweep)
-
-
-@pytest.mark.parametrize("moment_s", [0, 0.1, 0.52, 1.42, 2.42, 5.0, 5.1], ids=lambda moment_s: f"{moment_s}s")
-def test_cancelled_at_any_turn_of_the_loop_it_leaves_nothing_behind(moment_s: float) -> None:
-    """Start, connection, barge-in, tool, answer, stop and close, one turn of the event loop after the other."""
-
-    async def sweep() -> None:
-        for turns in range(40):
-            await cancelled_at(moment_s, turns)
-        gc.collect()
-
-    run_virtual(sweep)
-
-
-@pytest.mark.parametrize("turns", range(0, 30, 3))
-@virtual
-async def test_stopped_and_cancelled_it_ends_once(turns: int) -> None:
-    agent = Busy()
-    call = asyncio.ensure_future(agent.hold())
-    await anyio.sleep(1)
-    agent.stop()
-    await turns_of_the_loop(turns)
-    call.cancel()
-    call.cancel()
-    await asyncio.wait([call])
-    assert call.cancelled()
-    check_over(agent)
-
-
-@virtual
-async def test_cancelled_while_closing_it_closes_to_the_end() -> None:
-    agent = Busy()
-    call = asyncio.ensure_future(agent.hold())
-    await anyio.sleep(1)
-    agent.stop()
-    for _ in range(3):
-        await anyio.sleep(0.03)
-        call.cancel()
-    await asyncio.wait([call])
-    assert call.cancelled()
-    assert anyio.current_time() == pytest.approx(1.1)  # the close took its 100 ms
-    check_over(agent)
-
-
-@pytest.mark.parametrize("limit_s", [0.05, 0.11, 0.5, 1.5, 4.0])
-@virtual
-async def test_time_limits_around_a_call_are_kept(limit_s: float) -> None:
-    for scope in (anyio.fail_after(limit_s), asyncio.timeout(limit_s)):
-        agent, began = Busy(), anyio.current_time()
-        with pytest.raises(TimeoutError):
-            if isinstance(scope, asyncio.Timeout):
-                async with scope:
-                    await agent.hold()
-            else:
-                with anyio.fail_after(limit_s):
-                    await agent.hold()
-        assert anyio.current_time() - began == pytest.approx(limit_s + 0.1 * bool(agent.line.connections))
-        check_over(agent)
-
-
-@virtual
-async def test_a_failing_neighbour_cancels_the_call_and_is_what_is_raised() -> None:
-    agent = Busy()
-
-    async def fail() -> None:
-        await anyio.sleep(1)
-        raise LookupError("the neighbour")
-
-    with pytest.raises(ExceptionGroup) as caught:
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(agent.hold)
-            tasks.start_soon(fail)
-    assert caught.group_contains(LookupError, depth=1)
-    assert len(caught.value.exceptions) == 1
-    check_over(agent)
-
-
-@virtual
-async def test_a_hook_may_cancel_its_own_call() -> None:
-    class Suicidal(Busy):
-        def on_interrupted(self, event: Interrupted) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            task.cancel()
-
-    agent = Suicidal()
-    call = asyncio.ensure_future(agent.hold())
-    await asyncio.wait([call])
-    assert call.cancelled()
-    check_over(agent)
-
-
 # --- sources -------------------------------------------------------------------------------------------------
 
 
@@ -267,6 +87,19 @@ async def test_what_a_source_raises_comes_out_of_run_and_the_agent_is_silent() -
     assert 1000 <= spoken.heard_ms <= 1050
 
 
+@virtual
+async def test_a_source_that_is_cancelled_by_somebody_else_does_not_leave_a_deaf_call() -> None:
+    class Broken(Source):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            yield silence(20)
+            raise asyncio.CancelledError  # the task that fills its queue was cancelled, for example
+
+    agent = Recorder(Line())
+    with pytest.raises(RuntimeError, match=r"listen\(\) was cancelled, but not by this call"):
+        await agent.run(Broken())
+    check_story(agent.seen)
+
+
 @pytest.mark.parametrize("rate", [24_000, 44_100])
 @pytest.mark.parametrize("chunk", ["text", 5, None, [0, 1]], ids=lambda chunk: type(chunk).__name__)
 @virtual
@@ -282,7 +115,7 @@ async def test_a_chunk_that_is_not_bytes_is_named(chunk: object, rate: int) -> N
 async def test_chunks_may_be_cut_anywhere(kind: type[Any]) -> None:
     line, said = Line(), silence(100) + tone(900)
     cuts = [0, 1, 1, 4, 999, 1000, 7001, len(said)]
-    chunks = [kind(said[start:end]) for start, end in zip(cuts, cuts[1:], strict=False)]
+    chunks = [kind(said[start:end]) for start, end in itertools.pairwise(cuts)]
     await Recorder(line).run(Source(*chunks))
     assert bytes(line.last.audio).startswith(said)
     assert not any(line.last.audio[len(said) :])
@@ -436,125 +269,6 @@ async def test_what_was_dropped_last_is_told_before_the_end(ends: bool) -> None:
     check_story(agent.seen)
 
 
-# --- sinks ---------------------------------------------------------------------------------------------------
-
-
-class Faulty(MemorySink):
-    """Raises from its ``after``-th second on, wherever it is told."""
-
-    def __init__(self, where: str, error: Exception, after_s: float = 0.0) -> None:
-        super().__init__(clock=anyio.current_time)
-        self.where, self.error, self.after_s = where, error, after_s
-
-    def _maybe(self, where: str) -> None:
-        if self.where in (where, "all") and anyio.current_time() >= self.after_s:
-            raise self.error
-
-    @property
-    def pending(self) -> int:
-        self._maybe("pending")
-        return super().pending
-
-    def write(self, pcm: bytes) -> None:
-        self._maybe("write")
-        super().write(pcm)
-
-    def flush(self) -> None:
-        self._maybe("flush")
-        super().flush()
-
-
-async def _leave(agent: Recorder) -> None:
-    await agent.run(Microphone(silence(1500), tone(500)), agent.speaker)
-
-
-class Listened(Recorder):
-    greeting = LONG
-    speaker: Faulty
-
-
-@pytest.mark.parametrize("after_s", [0.0, 1.0, 1.6])
-@pytest.mark.parametrize("where", ["pending", "write", "flush", "all"])
-@virtual
-async def test_what_a_sink_raises_comes_out_of_run(where: str, after_s: float) -> None:
-    """Of the first answer, in its middle, and at the barge-in; ``flush`` is not needed before that."""
-    line, error = Line(), OSError("no speaker")
-    agent = Listened(line)
-    agent.speaker = Faulty(where, error, after_s)
-    if where == "write" and after_s == 1.6:
-        agent.greeting = None  # the barge-in would be first; so it is the answer that cannot be written
-    with pytest.raises(OSError, match="no speaker") as caught:
-        await agent.run(Microphone(silence(1500), tone(500)), agent.speaker)
-    assert caught.value is error
-    assert agent.seen[-1] == SessionEnded(Verdict(EndReason.FAILED, "OSError: no speaker"))
-    check_story(agent.seen)
-    assert line.last.closes == 1
-
-
-@pytest.mark.parametrize("ask", ["stop", "interrupt", "say", "leave"])
-@virtual
-async def test_a_sink_that_raises_ends_the_call_and_not_who_asked(ask: str) -> None:
-    line, error = Line(), OSError("no speaker")
-    agent, speaker = Recorder(line, greeting=LONG), Faulty("all", error, after_s=1.0)
-    with pytest.raises(OSError, match="no speaker") as caught:
-        async with agent.events(None, speaker) as events:
-            while agent.state is not State.SPEAKING:
-                await anext(events)
-            await anyio.sleep(0.999)
-            speech = agent.say("Still there?")
-            speaker.after_s = 0.0
-            if ask == "say":
-                agent.say("Hello?")
-            elif ask != "leave":
-                getattr(agent, ask)()
-            if ask != "leave":
-                seen = [event async for event in events]
-                assert [type(event) for event in seen].count(SessionEnded) == 1
-    assert caught.value is error
-    assert await speech in ("dropped", "interrupted")
-    assert line.last.closes == 1
-    assert [item.heard_ms for item in agent.history][:1] == [pytest.approx(1000, abs=50)]
-
-
-@virtual
-async def test_a_sink_with_an_impossible_rate_is_refused_before_connecting() -> None:
-    line = Line()
-    with pytest.raises(ValueError, match="1000000 Hz"):
-        await Recorder(line).run(None, sink(rate=1_000_000))
-    assert line.connections == []
-
-
-class Stuck(MemorySink):
-    """Plays nothing while it is stuck."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-        self.stuck = False
-        super().__init__(clock=self._clock)
-
-    def _clock(self) -> float:
-        if not self.stuck:
-            self.now = anyio.current_time()
-        return self.now
-
-
-@virtual
-async def test_a_sink_that_stalls_is_told_once_each_time() -> None:
-    agent, speaker = Recorder(Line(), greeting=LONG), Stuck()
-    async with calling(agent, None, speaker):
-        for time in (1, 2):
-            await anyio.sleep(1)
-            speaker.stuck = True
-            await anyio.sleep(10)
-            assert len(agent.all(SinkStalled)) == time
-            assert agent.state is State.SPEAKING
-            speaker.stuck = False
-            await anyio.sleep(0.5)
-    for stalled in agent.all(SinkStalled):
-        assert STALL_S * 1000 <= stalled.stalled_ms <= STALL_S * 1000 + 500
-        assert 200 <= stalled.pending_ms <= 500
-
-
 # --- the connection ------------------------------------------------------------------------------------------
 
 
@@ -682,7 +396,7 @@ async def test_a_fault_of_the_machine_itself_is_not_swallowed(monkeypatch: pytes
     def fail(**known: Any) -> list[Event]:
         raise LookupError("a bug")
 
-    with pytest.raises(LookupError, match="a bug"):
+    with pytest.raises(LookupError, match="a bug"):  # noqa: PT012
         async with calling(agent, None, sink()):
             await agent.reach(State.SPEAKING)
             assert agent._shell is not None

@@ -11,7 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
-from voicelive_agent import AudioFormat, State, VoiceAgent
+from voicelive_agent import AudioFormat, State
 from voicelive_agent._connection import ConnectionEnded
 from voicelive_agent.config import Settings
 from voicelive_agent.emulator import Options
@@ -26,7 +26,7 @@ from voicelive_agent.testing import (
     run_virtual,
 )
 
-from .agent_driver import RATE, Recorder, emulated, leftover_tasks, silence, source, tone, virtual
+from .agent_driver import Recorder, emulated, leftover_tasks, silence, source, tone, virtual
 
 # --- memory sources and sinks --------------------------------------------------------------------------------
 
@@ -128,7 +128,7 @@ def test_fast_time_is_that_much_faster() -> None:
 
     began = time.monotonic()
     slept = run_fast(1000, nap)
-    assert 20 <= slept  # in its own seconds
+    assert slept >= 20  # in its own seconds
     assert time.monotonic() - began < 10  # in ours: a generous bound
 
 
@@ -324,7 +324,6 @@ def test_a_good_sink_passes() -> None:
     check_sink(Sink())
     check_sink(MemorySink())
     check_sink(MemorySink(AudioFormat("g711_ulaw", 8000)), silence_ms=(0, 500))
-    assert RATE == VoiceAgent("http://127.0.0.1:1")._plan(None, None)[1].output.rate
 
 
 @virtual

@@ -31,7 +31,7 @@ def test_what_was_not_sent_yet_has_no_moment() -> None:
     clock = TurnClock(rate=24_000)
     assert clock.when(0) is None
     clock.sent(480, 1.0)
-    assert (clock.when(20), clock.when(20.1), clock.when(10_000)) == (1.0, None, None)
+    assert (clock.when(20), clock.when(20.01), clock.when(10_000)) == (1.0, None, None)
 
 
 def test_audio_before_the_first_is_the_first() -> None:

@@ -134,6 +134,7 @@ def test_typing_is_a_turn() -> None:
 def test_the_onset_of_speech_is_when_it_was_sent_and_not_when_it_was_noticed() -> None:
     # The padding began 700 ms into the audio, so the speech at 1000 ms, which was sent at 101 s.
     assert turns().speech_began(began(audio_start_ms=700), 101.45) == 450
+    assert turns().speech_began(began(audio_start_ms=700), 111.0) == 10_000
 
 
 def test_an_onset_that_was_never_sent_is_not_known() -> None:

@@ -92,7 +92,7 @@ class Shell:
         """Feed the conversation and do what it says, all at once. What the sink raises ends the call."""
         pending = 0
         if self._pump is not None:
-            pending = sys.maxsize  # a sink that cannot tell has played nothing more
+            pending = sys.maxsize  # a sink that cannot tell has been heard no further
             with self._sink_border():
                 pending = self._pump.pending
         for output in act(*args, pending=pending, now=self._loop.time(), **kwargs):
@@ -128,7 +128,6 @@ class Shell:
             yield
         except Exception as error:  # noqa: BLE001  (the call ends with it, after this step)
             self.error = self.error or error
-            self._pump = None
 
     def _perform(self, output: Output) -> None:
         match output:
@@ -224,6 +223,12 @@ class Shell:
     async def _guard(self, work: Callable[..., Awaitable[None]], *args: Any) -> None:
         try:
             await work(*args)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Something it waited for was cancelled. Unless it fails, the call would go on deaf or mute.
+            self._fail(RuntimeError(f"{work.__name__.strip('_')}() was cancelled, but not by this call."))
         except Exception as error:  # noqa: BLE001  (the border to sources and sinks: it comes out of run())
             self._fail(error)
 

