@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import anyio
 import anyio.lowlevel
+import pytest
 
 from voicelive_agent import State, VoiceAgent
 from voicelive_agent._connection import Connection
@@ -26,6 +27,8 @@ from voicelive_agent.testing import MemorySink, MemorySource, connect, run_virtu
 
 RATE = 24_000
 BLOCK_MS = 20
+PROFILES = pytest.mark.parametrize("model", ["gpt-4.1", "gpt-realtime"])
+"""Once with each kind of model: for a cascade, and for one that hears and speaks by itself."""
 _EventT = TypeVar("_EventT")
 
 # --- audio -------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """A conversation with everything around it, and what anybody who listens or reads along would know of it.
 
-The base of the tests that let anything happen in any order: every output is checked as it is performed. Each sample
-carries the number of its response in both of its bytes, so that the listener knows whose sound it is, wherever a
-message cut a sample.
+The base of the tests that let anything happen in any order: every output is checked as it is performed. Each
+sample carries the number of its response in both of its bytes, so that the listener knows whose sound it is,
+wherever a message cut a sample.
 """
 
 from __future__ import annotations

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -12,7 +10,6 @@ import pytest
 
 from voicelive_agent import (
     AgentSpoke,
-    AudioFormat,
     ConfigurationError,
     EndReason,
     Interrupted,
@@ -29,12 +26,11 @@ from voicelive_agent import (
 )
 from voicelive_agent.emulator import Call, Options
 from voicelive_agent.errors import ConnectError
-from voicelive_agent.events import Event, SpeechStarted
-from voicelive_agent.testing import MemorySink, MemorySource
+from voicelive_agent.events import Event
 
 from .agent_driver import (
     LONG,
-    RATE,
+    PROFILES,
     Line,
     Microphone,
     Recorder,
@@ -48,8 +44,6 @@ from .agent_driver import (
     tone,
     virtual,
 )
-
-PROFILES = pytest.mark.parametrize("model", ["gpt-4.1", "gpt-realtime"])
 
 
 class Receptionist(Recorder):

@@ -23,10 +23,11 @@ from voicelive_agent import (
     WavSink,
     WavSource,
 )
+from voicelive_agent._pump import STALL_S
 from voicelive_agent.errors import VoiceLiveError
-from voicelive_agent.events import RequestRefused, ServiceFailed, StateChanged, TranscriptionFailed
+from voicelive_agent.events import RequestRefused, ServiceFailed, SinkStalled, StateChanged, TranscriptionFailed
 from voicelive_agent.files import WavWriter
-from voicelive_agent.testing import MemorySource
+from voicelive_agent.testing import MemorySink, MemorySource
 
 from .agent_driver import (
     LONG,

@@ -1,8 +1,7 @@
 """The conversation machine, the real pump and a listener, against a service that says anything in any order.
 
 Hypothesis draws what happens: a service that keeps to the rules, one that does not, a user, tools, time. After
-every step the promises are checked that must hold whatever was said. Each sample carries the number of its
-response in both of its bytes, so that the listener knows whose sound it is, wherever a message cut a sample.
+every step the promises are checked that must hold whatever was said.
 """
 
 from __future__ import annotations
@@ -29,9 +28,8 @@ from voicelive_agent._conversation import MIN_TICK_S
 from voicelive_agent._responses import Response
 from voicelive_agent.events import State
 
-SIZES = st.sampled_from(
-    [9_600, 48_000, 48_000, 4_801, 4_801, 3, 0]
-)  # bytes of one delta: some end in half a sample
+# Bytes of one delta; some end in half a sample.
+SIZES = st.sampled_from([9_600, 48_000, 48_000, 4_801, 4_801, 3, 0])
 TOOLS = ("look", "book")
 
 

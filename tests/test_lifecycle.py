@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -10,13 +11,30 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 
-from voicelive_agent import WavSource
-from voicelive_agent.emulator import serve
+from voicelive_agent import EndReason, Interrupted, State, ToolFinished, Verdict, WavSource, tool
+from voicelive_agent._connection import Connection
+from voicelive_agent.emulator import Call, serve
+from voicelive_agent.testing import run_virtual
 
-from .agent_driver import eventually
+from .agent_driver import (
+    LONG,
+    Line,
+    Microphone,
+    Recorder,
+    check_story,
+    emulated,
+    eventually,
+    leftover_tasks,
+    silence,
+    sink,
+    tone,
+    virtual,
+)
 from .faultserver import CREATED, FaultServer, Peer
 
 PROGRAMS = Path(__file__).parent / "lifecycle_programs"
@@ -292,5 +310,3 @@ async def test_a_hook_may_cancel_its_own_call() -> None:
     await asyncio.wait([call])
     assert call.cancelled()
     check_over(agent)
-
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 from collections.abc import AsyncIterator
 from typing import Any
@@ -14,7 +13,6 @@ import pytest
 from voicelive_agent import (
     AudioFormat,
     EndReason,
-    Interrupted,
     SessionLostError,
     SessionStarted,
     State,
@@ -23,19 +21,16 @@ from voicelive_agent import (
     tool,
 )
 from voicelive_agent._connection import Connection, ConnectionEnded
-from voicelive_agent._pump import STALL_S
-from voicelive_agent.emulator import Call
 from voicelive_agent.events import (
     Event,
     MessageRejected,
     MicrophoneDropped,
     SessionEnded,
-    SinkStalled,
     SpeechStarted,
     SpeechStopped,
     ToolFinished,
 )
-from voicelive_agent.testing import MemorySink, MemorySource, run_virtual
+from voicelive_agent.testing import MemorySource
 
 from .agent_driver import (
     LONG,
@@ -46,7 +41,6 @@ from .agent_driver import (
     calling,
     check_story,
     emulated,
-    leftover_tasks,
     silence,
     sink,
     source,

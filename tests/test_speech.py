@@ -3,11 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
 
+import anyio
 import pytest
 
-from voicelive_agent import Speech
+from voicelive_agent import (
+    AgentSpoke,
+    AudioFormat,
+    EndReason,
+    Interrupted,
+    SessionEnded,
+    SessionStarted,
+    Speech,
+    State,
+    TurnEnded,
+    Verdict,
+    VoiceAgent,
+)
 from voicelive_agent._outputs import SpeechStatus
+from voicelive_agent.emulator import Options
+from voicelive_agent.events import SpeechStarted
+from voicelive_agent.testing import MemorySink, MemorySource
+
+from .agent_driver import (
+    LONG,
+    PROFILES,
+    RATE,
+    Line,
+    Microphone,
+    Recorder,
+    calling,
+    check_story,
+    silence,
+    sink,
+    spoken_samples,
+    tone,
+    virtual,
+)
 
 
 async def test_it_begins_queued_and_shows_itself() -> None:
@@ -227,5 +262,3 @@ async def test_a_telephone_is_g711_from_end_to_end(model: str) -> None:
     assert (session["input_audio_format"], session["output_audio_format"]) == ("g711_ulaw", "g711_ulaw")
     assert set(line.last.audio) == {0xFF}
     assert len(speaker.played) == pytest.approx(spoken_samples("Hello.") / 3, abs=1)
-
-

@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
 
     emulator = commands.add_parser("emulator", help="Voice Live on this machine, for any client")
     emulator.add_argument(
-        "--port", type=int, default=8765, help="the port to listen on, 0 for a free one (%(default)s)"
+        "--port", type=_port, default=8765, help="the port to listen on, 0 for a free one (%(default)s)"
     )
     emulator.add_argument("--api-key", metavar="KEY", help="refuse every other key (default: any key will do)")
     emulator.add_argument(
@@ -52,6 +52,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     emulator.set_defaults(command=_emulator)
     return parser
+
+
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port < 65_536:
+        raise ValueError(text)
+    return port
+
+
+_port.__name__ = "port (0 to 65535)"  # argparse says: invalid port (0 to 65535) value: '99999'
 
 
 def _demo(arguments: argparse.Namespace) -> int:
