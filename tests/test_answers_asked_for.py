@@ -107,13 +107,13 @@ def test_what_was_never_said_is_dropped(status: str, calls: bool, fate: str) -> 
     assert driver.speech(1) == [fate]
 
 
-def test_what_is_cut_off_before_a_sample_was_heard_is_interrupted() -> None:
+def test_what_is_cut_off_before_a_sample_was_heard_is_dropped() -> None:
     driver = started()
     driver.say("one", 1)
     driver.granted()
     driver.audio(500)
     driver.interrupt()
-    assert driver.speech(1) == ["interrupted"]
+    assert driver.speech(1) == ["dropped"]
 
 
 def test_an_interruption_by_hand_drops_what_is_queued_and_what_is_on_its_way() -> None:
@@ -312,3 +312,27 @@ def test_g711_has_one_byte_a_sample() -> None:
     driver.wait(0.25)
     driver.interrupt()
     assert driver.one(events.Interrupted).heard_ms == 250
+
+
+def test_a_call_that_was_cut_off_is_neither_run_nor_answered() -> None:
+    driver = started(tools=["look"])
+    driver.created()
+    ids = {"response_id": "resp_1", "item_id": "i"}
+    driver.hear("response.function_call_arguments.done", call_id="c1", name="look", arguments='{"a', **ids)
+    cut = {"id": "i", "type": "function_call", "status": "incomplete", "call_id": "c1", "name": "look"}
+    driver.hear("response.output_item.done", response_id="resp_1", item=cut)
+    driver.done(status="cancelled", output=[cut])
+    assert driver.all(CallTool) == []
+    assert "conversation.item.create" not in driver.asked()
+
+
+def test_a_result_is_spoken_about_after_a_turn_over_the_call_that_came_to_nothing() -> None:
+    driver = started(tools=["look"], turn_detection={"type": "server_vad", "interrupt_response": False})
+    driver.created()
+    driver.hear("input_audio_buffer.speech_started", item_id="u", audio_start_ms=0)
+    driver.hear("input_audio_buffer.speech_stopped", item_id="u", audio_end_ms=900)
+    driver.call("call_1", "look")
+    driver.done()
+    driver.hear("conversation.item.input_audio_transcription.completed", item_id="u", transcript="")
+    driver.finish_tool("call_1", "1")
+    assert driver.asked(last=True) == ["conversation.item.create", "response.create"]

@@ -40,6 +40,15 @@ def test_what_is_pending_is_the_newest() -> None:
         assert (heard(played, "a", "b"), played.pending) == (expected, pending)
 
 
+def test_a_listener_may_hear_sample_by_sample() -> None:
+    played = playback(("a", 3), ("b", 2))
+    counts = []
+    for pending in range(5, -1, -1):
+        played.advance(pending, 0.0)
+        counts.append((*heard(played, "a", "b"), played.pending))
+    assert counts == [(0, 0, 5), (1, 0, 4), (2, 0, 3), (3, 0, 2), (3, 1, 1), (3, 2, 0)]
+
+
 @pytest.mark.parametrize("pending", [100, 101, 5_000])
 def test_what_was_heard_stays_heard(pending: int) -> None:
     played = playback(("a", 100))

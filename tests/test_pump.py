@@ -34,8 +34,10 @@ class Sink:
         self.audio = b""
         self.flushes = 0
         self.most = 0  # that was ever pending
+        self.writes: list[int] = []
 
     def write(self, pcm: bytes) -> None:
+        self.writes.append(len(pcm))
         assert pcm
         assert len(pcm) % self.format.frame_bytes == 0
         self.audio += pcm
@@ -249,6 +251,7 @@ def test_the_sink_is_fed_up_to_the_lead_and_half_of_it_is_slept_through() -> Non
     bench.play(noise(24_000))
     assert bench.pump.feed() == pytest.approx(LEAD_MS / 2 / 1000)
     assert bench.sink.pending == LEAD_MS * 24
+    assert bench.sink.writes == [PIECE_MS * 48] * 4
     bench.sink.listen(LEAD_MS * 12)
     assert bench.pump.feed() == pytest.approx(LEAD_MS / 2 / 1000)
     assert bench.sink.pending == LEAD_MS * 24

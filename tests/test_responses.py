@@ -205,19 +205,6 @@ def test_whatever_else_is_said_may_be_interrupted() -> None:
     assert not responses.uninterruptible
 
 
-def test_an_item_belongs_to_the_live_response_that_mentioned_it() -> None:
-    responses = Responses()
-    ended = created(responses, "r1")
-    ended.mention("a")
-    responses.retire(ended)
-    assert responses.owner("a") is None
-    responses.audible.append(ended)
-    assert responses.owner("a") is ended
-    still_open = created(responses, "r2")
-    still_open.mention("b")
-    assert (responses.owner("a"), responses.owner("b"), responses.owner("c")) == (ended, still_open, None)
-
-
 def test_a_message_is_mentioned_once_and_in_order() -> None:
     response = Response("r1", None, 0.0)
     for item_id in "abab":

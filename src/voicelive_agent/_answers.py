@@ -103,7 +103,10 @@ class Answers:
             self._history.mention(item.id, "assistant")
             response.mention(item.id)
         elif item.type == "function_call" and isinstance(message, wire.OutputItemDone) and item.call_id:
-            response.calls[item.call_id] = item
+            if item.status == "incomplete":  # cut off: its arguments are not what the model would have said
+                response.calls.pop(item.call_id, None)
+            else:
+                response.calls[item.call_id] = item
 
     def on_call_arguments(self, message: wire.CallArgumentsDone) -> None:
         if (response := self._find(message.response_id)) is not None and message.name:
@@ -219,7 +222,7 @@ class Answers:
         for response in [response for response in self.responses.audible if response.interrupted]:
             self.responses.audible.remove(response)
             self._turn_ended(response, "interrupted")
-            self._step.move(response.ticket, "interrupted")
+            self._step.move(response.ticket, _fate(response))
         self._step.out += self._tools.interrupted()
 
     def drop_wants(self) -> None:
@@ -325,7 +328,7 @@ class Answers:
 
 def _fate(response: Response) -> SpeechStatus:
     """What became of a response that did not come to its end."""
-    return "interrupted" if response.heard or response.interrupted else "dropped"
+    return "interrupted" if response.heard else "dropped"
 
 
 def _failure(info: wire.ResponseInfo) -> events.ServiceFailed:

@@ -12,7 +12,7 @@ from .events import Verdict
 
 
 class ConnectionEnded(Exception):
-    """The connection is over; ``verdict`` says how. Raised by ``receive`` and ``send``, every time from then on."""
+    """The connection is over; ``verdict`` says how. Raised by ``receive`` and ``send`` from then on."""
 
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.detail or verdict.reason.value)

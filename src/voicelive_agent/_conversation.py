@@ -350,7 +350,8 @@ class Conversation:
         self._answers.interrupt(cancel=not service_interrupts, barge_in_ms=onset_ms)
 
     def _on_speech_ended(self, message: wire.SpeechEnded) -> None:
-        self._turns.speech_ended(message, self._step.now)
+        answer = self._answers.responses.open
+        self._turns.speech_ended(message, self._step.now, answering=answer is not None and not answer.dropped)
         self._step.tell(events.SpeechStopped(message.item_id, message.audio_end_ms))
 
     def _on_committed(self, message: wire.InputCommitted) -> None:

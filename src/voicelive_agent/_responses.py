@@ -149,8 +149,3 @@ class Responses:
         self._gone[response.id] = None
         if len(self._gone) > _MAX_GONE:
             del self._gone[next(iter(self._gone))]
-
-    def owner(self, item_id: str) -> Response | None:
-        """The live response that this item is part of."""
-        live = self.audible if self.open is None else [*self.audible, self.open]
-        return next((response for response in live if item_id in response.items), None)

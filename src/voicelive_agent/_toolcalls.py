@@ -40,11 +40,11 @@ class ToolCalls:
 
     def waiting(self, turn: int) -> bool:
         """Whether a tool runs, or its result is to be spoken about in this turn."""
-        return bool(self._open) or self._unspoken == turn
+        return bool(self._open) or self.result_due(turn)
 
     def result_due(self, turn: int) -> bool:
         """Whether a response is to be asked for, to speak about results."""
-        return self._unspoken == turn
+        return self._unspoken is not None and self._unspoken >= turn  # greater: a later turn came to nothing
 
     def spoken(self) -> None:
         """A response was created: it knows all results sent so far."""

@@ -40,12 +40,15 @@ class Turns:
         onset = self.clock.when(message.audio_start_ms + self._policy.prefix_padding_ms)
         return None if onset is None else max(0, round((now - onset) * 1000))
 
-    def speech_ended(self, message: wire.SpeechEnded, now: float) -> None:
-        """The user stopped speaking, as the service sees it: the silence that ends a turn is over."""
+    def speech_ended(self, message: wire.SpeechEnded, now: float, *, answering: bool = False) -> None:
+        """The user stopped speaking, as the service sees it: the silence that ends a turn is over.
+
+        The service answers nothing new while it is still answering (an answer that was not interrupted).
+        """
         self.user_item = None
         end = self.clock.when(message.audio_end_ms - self._policy.silence_ms)
         self._speech_end = (now if end is None else end, now)
-        if self._policy.creates_response:
+        if self._policy.creates_response and not answering:
             self.due_item, self.due_at = message.item_id, now
 
     def committed(self, item_id: str) -> None:
