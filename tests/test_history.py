@@ -79,6 +79,8 @@ def test_what_was_read_does_not_change_any_more() -> None:
     history = History()
     history.mention("a", "user")
     before = history["a"]
+    with pytest.raises(AttributeError):
+        before.text = "Hi"  # type: ignore[misc]
     history.say("a", "Hello")
     assert (before.text, history["a"].text) == ("", "Hello")
 
@@ -151,6 +153,8 @@ def test_word_timestamps_are_exact() -> None:
     item = spoken(heard_ms=801, received_ms=2_000, words=words)["a"]
     assert (item.heard_text, item.estimated) == ("The library is", False)
     assert spoken(heard_ms=800, received_ms=2_000, words=words)["a"].heard_text == "The library"
+    assert spoken(heard_ms=700, received_ms=2_000, words=words)["a"].heard_text == "The library"
+    assert spoken(heard_ms=699, received_ms=2_000, words=words)["a"].heard_text == "The"
     assert spoken(heard_ms=0, received_ms=2_000, words=words)["a"].heard_text == ""
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
+import inspect
 import json
 import subprocess
 import sys
@@ -75,9 +77,6 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 def test_type_checkers_see_the_same_names_as_the_interpreter() -> None:
     """The names are written twice, for both of them; ``__all__`` is the third place."""
-    import ast
-    import inspect
-
     tree = ast.parse(inspect.getsource(voicelive_agent))
     for_checkers = {
         alias.asname or alias.name

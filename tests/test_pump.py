@@ -425,15 +425,11 @@ def test_a_sink_that_was_flushed_begins_anew() -> None:
 # --- in time ------------------------------------------------------------------------------------------------
 
 
-def playing(sink: MemorySink, told: list[AudioRejected | SinkStalled]) -> Pump:
-    return Pump(sink, PCM, Converter(PCM, sink.format), clock=anyio.current_time, tell=told.append)
-
-
 def test_a_running_pump_plays_answers_as_they_come_without_a_gap() -> None:
     async def main() -> None:
         sink, told = MemorySink(PCM, clock=anyio.current_time), list[AudioRejected | SinkStalled]()
-        pump, ledger = playing(sink, told), Playback(rate=PCM.rate, sample_bytes=PCM.frame_bytes)
-        audio = noise(72_000)
+        pump = Pump(sink, PCM, Converter(PCM, PCM), clock=anyio.current_time, tell=told.append)
+        ledger, audio = Playback(rate=PCM.rate, sample_bytes=PCM.frame_bytes), noise(72_000)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(pump.run)
             for answer in range(3):
@@ -455,8 +451,7 @@ def test_a_running_pump_plays_answers_as_they_come_without_a_gap() -> None:
 
 def test_a_running_pump_notices_a_sink_that_plays_nothing() -> None:
     async def main() -> None:
-        told: list[AudioRejected | SinkStalled] = []
-        sink = Sink(PCM)
+        sink, told = Sink(PCM), list[AudioRejected | SinkStalled]()
         pump = Pump(sink, PCM, Converter(PCM, PCM), clock=anyio.current_time, tell=told.append)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(pump.run)

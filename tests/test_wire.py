@@ -205,6 +205,24 @@ def test_a_field_of_the_wrong_type_is_refused_by_name_or_was_not_looked_at(kind:
                 assert part_of(message, msgspec.to_builtins(decoded))
 
 
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_what_is_left_out_is_none_or_nothing(kind: str) -> None:
+    needed = {spec.name for spec in msgspec.structs.fields(class_of(kind)) if spec.required}
+    message = {"type": kind} | {name: value for name, value in MESSAGES[kind].items() if name in needed}
+    decoded = wire.decode(text_of(message))
+    assert type(decoded) is class_of(kind)
+    left_out = {spec.name for spec in msgspec.structs.fields(decoded)} - needed
+    assert all(getattr(decoded, name) in (None, 0, "", wire.ItemInfo()) for name in left_out)
+
+
+@pytest.mark.parametrize("kind", MESSAGES)
+def test_a_message_does_not_change(kind: str) -> None:
+    decoded = wire.decode(text_of(message_of(kind)))
+    for name in decoded.__struct_fields__:
+        with pytest.raises(AttributeError, match="immutable"):
+            setattr(decoded, name, None)
+
+
 @pytest.mark.parametrize("kind", ["response.created", "response.done"])
 def test_of_a_response_only_the_id_is_needed(kind: str) -> None:
     decoded = wire.decode(text_of({"type": kind, "response": {"id": "resp_1"}}))
@@ -389,6 +407,8 @@ def test_the_examples_are_of_every_request() -> None:
 def test_a_request_is_the_documented_json(request_: wire.Request, documented: dict[str, Any]) -> None:
     sent = json.loads(wire.encode(request_))
     assert sent == documented | {"event_id": "vla_1"}
+    with pytest.raises(AttributeError, match="immutable"):
+        request_.event_id = "vla_2"  # type: ignore[misc]
     assert wire.request_type(request_) == documented["type"]
 
 
