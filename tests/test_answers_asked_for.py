@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from tests.conversation_driver import RATE, SERVER_VAD, Driver
@@ -166,6 +167,7 @@ def test_parallel_calls_are_answered_each_and_spoken_about_once() -> None:
     assert driver.state() is State.PROCESSING
     driver.finish_tool("call_2", "2")
     assert driver.one(wire.CreateItem).item == {
+        "id": ANY,
         "type": "function_call_output",
         "call_id": "call_2",
         "output": "2",

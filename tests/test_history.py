@@ -279,3 +279,25 @@ def test_what_was_rewritten_has_its_new_id_on_the_service_and_its_own_here() -> 
     assert history.previous_on_service("c") == "b2"
     assert history["b"].item_id == "b"
     assert "b2" not in history
+
+
+def test_what_is_spoken_is_heard_only_with_its_audio() -> None:
+    history = History()
+    history.mention("a", "assistant")
+    history.say("a", "The library", append=True, spoken=True)
+    assert history["a"].heard_text == ""
+    history.mention("b", "assistant")
+    history.say("b", "The library", append=True)
+    assert history["b"].heard_text == "The library", "what is written is read"
+
+
+def test_timed_words_are_found_in_the_text_as_it_is_written() -> None:
+    history = History()
+    history.mention("a", "assistant")
+    history.say("a", "Well, 你好, go.", spoken=True)
+    for end, word in enumerate(["Well", ",", "你", "好", "?", "go"], 1):
+        history.time_word("a", word, end * 100)
+    history.progress("a", heard_ms=520, received_ms=1_000, complete=True)
+    assert history["a"].heard_text == "Well, 你好"
+    history.progress("a", heard_ms=620, received_ms=1_000, complete=True)
+    assert history["a"].heard_text == "Well, 你好, go"

@@ -120,7 +120,8 @@ class Answers:
         response.written = isinstance(message, wire.TextDelta)
         response.mention(message.item_id)
         self._history.mention(message.item_id, "assistant")
-        text = self._history.say(message.item_id, message.delta, append=True)
+        spoken = isinstance(message, wire.TranscriptDelta)
+        text = self._history.say(message.item_id, message.delta, append=True, spoken=spoken)
         self._step.tell(events.AgentSpeaking(message.item_id, text))
 
     def on_agent_text(self, message: wire.TextDone | wire.TranscriptDone) -> None:
@@ -129,7 +130,7 @@ class Answers:
         text = message.text if isinstance(message, wire.TextDone) else message.transcript
         response.mention(message.item_id)
         self._history.mention(message.item_id, "assistant")
-        self._history.say(message.item_id, text)
+        self._history.say(message.item_id, text, spoken=isinstance(message, wire.TranscriptDone))
         if not response.dropped:
             self._step.tell(events.AgentSpoke(message.item_id, text))
 
@@ -159,6 +160,8 @@ class Answers:
     def end(self, response: Response, info: wire.ResponseInfo) -> None:
         """Nothing more comes of this response; what arrived of it may still have to be heard."""
         self.responses.retire(response)
+        if response.want is not None:  # not before: the service may still say that it was not ours
+            self._step.requests.confirmed(wire.CreateResponse)
         for item_id in response.items:
             if self.playback.complete(item_id):
                 self._step.out.append(FinishPlayback(item_id))

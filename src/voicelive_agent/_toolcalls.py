@@ -92,7 +92,8 @@ class ToolCalls:
         return cancelled
 
     def _answer(self, call_id: str, output: str) -> wire.CreateItem:
-        item = {"type": "function_call_output", "call_id": call_id, "output": output}
+        item_id = self._requests.new_id()  # of our own, so that its creation is known to confirm this
+        item = {"id": item_id, "type": "function_call_output", "call_id": call_id, "output": output}
         return self._requests.add(wire.CreateItem(event_id=self._requests.new_id(), item=item))
 
     def _news(self, calls: Iterable[wire.ItemInfo]) -> list[tuple[str, str, str]]:

@@ -58,6 +58,7 @@ class _Record:
     words: list[tuple[float, str]] = field(default_factory=list)  # (end in ms, word): exact timestamps
     received_ms: int = 0
     heard_ms: int = 0
+    spoken: bool = False  # by the agent: what counts is its audio
     complete: bool = False  # all of its audio has arrived
     cut: tuple[str, bool] | None = None  # the words heard, and whether estimated: settled when interrupted
     told: Told = ""
@@ -67,12 +68,14 @@ class _Record:
         """The words heard so far, and whether that is an estimate."""
         if self.cut is not None:
             return self.cut
-        if self.role != "assistant" or not self.received_ms:
+        if not (self.spoken or self.received_ms):
             return self.text, False
+        if not self.received_ms:  # the text runs ahead of the audio
+            return "", False
         if self.complete and self.heard_ms >= self.received_ms:
             return self.text, False
         if self.words:
-            return " ".join(word for end, word in self.words if end <= self.heard_ms), False
+            return _up_to(self.text, [word for end, word in self.words if end <= self.heard_ms]), False
         return _first_part(self.text, self._share()), True
 
     def _share(self) -> float:
@@ -94,6 +97,15 @@ class _Record:
             estimated=estimated,
             told=self.told,
         )
+
+
+def _up_to(text: str, words: list[str]) -> str:
+    """``text`` up to the last of these words; timestamps name words without the spaces around them."""
+    end = 0
+    for word in words:
+        if (found := text.find(word, end)) >= 0:
+            end = found + len(word)
+    return text[:end] or " ".join(words)  # the words may come before their text
 
 
 def _first_part(text: str, share: float) -> str:
@@ -136,10 +148,11 @@ class History:
             if len(self._records) > MAX_ITEMS:
                 del self._records[next(iter(self._records))]
 
-    def say(self, item_id: str, text: str, *, append: bool = False) -> str:
-        """Set (or add to) the text of an item; the text so far."""
+    def say(self, item_id: str, text: str, *, append: bool = False, spoken: bool = False) -> str:
+        """Set (or add to) the text of an item; the text so far. ``spoken``: it is heard only with its audio."""
         if (record := self._records.get(item_id)) is None:
             return text
+        record.spoken = spoken
         record.text = record.text + text if append else text
         return record.text
 
