@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 import pytest
@@ -13,6 +13,7 @@ from voicelive_agent import (
     ConfigurationError,
     EndReason,
     Interrupted,
+    ModelTarget,
     SessionEnded,
     SessionLostError,
     SessionStarted,
@@ -417,3 +418,21 @@ def test_the_class_and_the_environment_give_the_defaults() -> None:
     assert plan.session["instructions"] == "Be kind."
     assert plan.greeting == "Hi."
     assert [tool["name"] for tool in plan.session["tools"]] == ["opening_hours"]
+
+
+def test_class_attributes_are_the_defaults_under_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    class German(VoiceAgent):
+        target = "gpt-realtime"
+        voice = "de-DE-KatjaNeural"
+        config: ClassVar[Any] = {"temperature": 0.5}
+
+    monkeypatch.setenv("AZURE_VOICELIVE_ENDPOINT", "https://x.services.ai.azure.com")
+    agent = German(credential="key")
+    assert (agent._settings.credential, agent._settings.target) == ("key", ModelTarget("gpt-realtime"))
+    assert "de-DE-KatjaNeural" in str(agent._settings.session.to_session())
+    assert agent._settings.session.temperature == 0.5
+    other = German(target="gpt-4.1-mini", config={"voice": "en-US-AriaNeural"})
+    assert other._settings.target == ModelTarget("gpt-4.1-mini")
+    assert other._settings.credential is None
+    assert "Aria" in str(other._settings.session.to_session())
+    assert other._settings.session.temperature is None

@@ -305,6 +305,23 @@ async def test_a_connection_that_cannot_be_written_is_judged_by_who_reads_it() -
 
 
 @virtual
+async def test_a_microphone_that_finds_the_line_dead_waits_for_the_verdict() -> None:
+    class Dying(Scripted):
+        async def receive(self) -> bytes:
+            if not self.messages:
+                await anyio.sleep(1)
+            return await super().receive()
+
+    agent = Recorder(
+        Dying('{"type": "session.created", "session": {}}', '{"type": "session.updated", "session": {}}')
+    )
+    with pytest.raises(SessionLostError, match="gone"):
+        await agent.run(Microphone())
+    assert anyio.current_time() == pytest.approx(1)
+    check_story(agent.seen)
+
+
+@virtual
 async def test_a_service_that_never_accepts_the_session_is_given_up() -> None:
     class Mute(Line):
         async def connect(self, settings: Any) -> Connection:

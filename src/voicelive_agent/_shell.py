@@ -212,8 +212,6 @@ class Shell:
                 tasks.cancel_scope.cancel()
         finally:
             self.close(Verdict(EndReason.STOPPED))
-            if self._timer is not None:
-                self._timer.cancel()
             with anyio.CancelScope(shield=True):
                 await self._connection.close()
             if abandoned := self._threads.abandoned:
