@@ -269,3 +269,28 @@ async def test_a_hook_may_run_tasks_of_its_own() -> None:
         await Busy(line).run()
     assert caught.group_contains(LookupError, match="mine", depth=1)
     assert line.last.closes == 1
+
+
+def test_a_misspelt_hook_is_named() -> None:
+    with pytest.warns(UserWarning, match=r"Typo\.on_user_spoken is not a hook .*on_user_spoke is"):
+
+        class Typo(VoiceAgent):
+            def on_user_spoken(self, event: events.UserSpoke) -> None: ...
+            def on_hold(self) -> None: ...  # a method of its own
+
+
+@virtual
+async def test_a_hook_that_hangs_does_not_keep_the_end_from_being_told(caplog: pytest.LogCaptureFixture) -> None:
+    class Hanging(Recorder):
+        async def on_agent_spoke(self, event: events.AgentSpoke) -> None:
+            await anyio.sleep_forever()
+
+    agent = Hanging(Line(), greeting="Hello.")
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(agent.run, None, MemorySink(clock=anyio.current_time))
+        await anyio.sleep(5)
+        agent.stop()
+        stopped = anyio.current_time()
+    assert anyio.current_time() - stopped == pytest.approx(10, abs=0.1)
+    assert isinstance(agent.seen[-1], events.SessionEnded)
+    assert "Hook on_agent_spoke still ran long after the end" in caplog.text

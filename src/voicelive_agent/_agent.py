@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 import itertools
 import logging
 import time
+import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -115,6 +117,15 @@ class VoiceAgent(Hooks):
         self._tickets = itertools.count(1)
         self._shell: Shell | None = None
         self._running = False
+
+    def __init_subclass__(cls, **arguments: Any) -> None:
+        super().__init_subclass__(**arguments)
+        for name in vars(cls):
+            if name.startswith("on_") and not hasattr(VoiceAgent, name):
+                for meant in difflib.get_close_matches(name, HOOKS.values(), n=1, cutoff=0.8):
+                    warnings.warn(
+                        f"{cls.__name__}.{name} is not a hook and will not be called; {meant} is.", stacklevel=2
+                    )
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> VoiceAgent:
@@ -266,7 +277,10 @@ class VoiceAgent(Hooks):
     @property
     def history(self) -> History:
         """What was said and heard in this call, or in the last one."""
-        return self._shell.conversation.history if self._shell is not None else History()
+        if self._shell is None:
+            return History()
+        self._shell.refresh()
+        return self._shell.conversation.history
 
     def interrupt(self) -> None:
         """Stop talking, at once. RuntimeError when no call is running."""
@@ -328,13 +342,26 @@ class VoiceAgent(Hooks):
             result = hook(event)
             self._note_slowness(name, time.perf_counter() - started)
             if inspect.isawaitable(result):
-                await result
+                await self._wait_for(name, result)
         except Exception as error:  # a hook's border: it is raised or reported
             if self._raises:
                 raise
             logger.warning("Hook %s raised.", name, exc_info=True)
             if not isinstance(event, HookFailed | SessionEnded):  # of what follows these, the log tells
                 await self._dispatch(HookFailed(name, error))
+
+    async def _wait_for(self, name: str, result: Awaitable[None]) -> None:
+        """Await a hook. One that hangs must not keep the end of the call from being told."""
+        with anyio.CancelScope() as scope:
+            if self._shell is not None and not self._shell.over:
+                self._shell.hook = scope
+            try:
+                await result
+            finally:
+                if self._shell is not None:
+                    self._shell.hook = None
+        if scope.cancelled_caught:
+            logger.warning("Hook %s still ran long after the end of the call, and was cancelled.", name)
 
     def _note_slowness(self, name: str, elapsed_s: float) -> None:
         if elapsed_s > SLOW_HOOK_S and name not in self._slow:

@@ -6,6 +6,7 @@ An answer of 7 s arrives in half a second, and an interruption throws most of it
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
@@ -57,6 +58,11 @@ class Pump:
     def pending(self) -> int:
         """Samples, at the wire's rate, that were played and not yet heard; rounded up: unheard is unheard."""
         return self._backlog - (-self._sink.pending * self._format.rate // self._sink.format.rate)
+
+    @property
+    def stalled(self) -> bool:
+        """Whether the sink has audio and does not play it."""
+        return self._played[1] == math.inf
 
     def play(self, chunk: Play) -> None:
         """Queue a piece of audio."""
@@ -131,6 +137,6 @@ class Pump:
         if self._written - pending != played or not pending:
             self._played = self._written - pending, now
         elif now - since >= STALL_S:
-            self._played = played, float("inf")  # once is enough, until it moves
+            self._played = played, math.inf  # once is enough, until it moves
             rate = self._sink.format.rate
             self._tell(SinkStalled(pending * 1000 // rate, round((now - since) * 1000)))

@@ -42,6 +42,10 @@ TOOL_TIMEOUT_S: Final = 60.0
 """The limit of a tool that names none."""
 CLEANUP_S: Final = 2.0
 """The longest that a source's own cleanup is waited for."""
+CLOSE_LIMIT_S: Final = 3.0
+"""The longest that closing a connection is waited for; the service's own keeps to 2 s."""
+HOOK_GRACE_S: Final = 10.0
+"""How long a hook that was being awaited when the call ended may still take."""
 
 
 class Shell:
@@ -62,6 +66,7 @@ class Shell:
         self.conversation = Conversation(plan)
         self.events = EventBuffer()
         self.error: Exception | None = None
+        self.hook: anyio.CancelScope | None = None  # around the hook that is being awaited
         self._plan = plan
         self._source = source
         self._formats = formats
@@ -101,13 +106,21 @@ class Shell:
         if self.error is not None and not self._over.is_set():
             self.close(Verdict(EndReason.FAILED, f"{type(self.error).__name__}: {self.error}"))
 
+    def refresh(self) -> None:
+        """Let the conversation know what was heard until now, if this is its thread; else it is as of late."""
+        if self._is_here and not self.over:
+            self.step(self.conversation.tick)
+
+    @property
+    def _is_here(self) -> bool:
+        try:
+            return asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            return False
+
     def post(self, act: Callable[..., list[Output]], *args: Any, **kwargs: Any) -> None:
         """The same from any thread. Raises RuntimeError when the call's loop is gone."""
-        try:
-            here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            here = False
-        if here:
+        if self._is_here:
             self.step(act, *args, **kwargs)
         else:
             self._loop.call_soon_threadsafe(lambda: self.step(act, *args, **kwargs))
@@ -116,6 +129,11 @@ class Shell:
         """Queue something to be said."""
         self._speeches[ticket] = speech
         self.post(self.conversation.say, speech.text, ticket=ticket, uninterruptible=uninterruptible)
+
+    @property
+    def over(self) -> bool:
+        """Whether the call has ended."""
+        return self._over.is_set()
 
     def close(self, verdict: Verdict) -> None:
         """End the call, for this reason unless it has ended already."""
@@ -165,6 +183,8 @@ class Shell:
             case End():
                 self._over.set()
                 self._connecting.cancel()
+                if self.hook is not None:
+                    self.hook.deadline = self._loop.time() + HOOK_GRACE_S
             case _:
                 if isinstance(output, SessionStarted):
                     self._started.set()
@@ -212,7 +232,7 @@ class Shell:
                 tasks.cancel_scope.cancel()
         finally:
             self.close(Verdict(EndReason.STOPPED))
-            with anyio.CancelScope(shield=True):
+            with anyio.move_on_after(CLOSE_LIMIT_S, shield=True):
                 await self._connection.close()
             if abandoned := self._threads.abandoned:
                 logger.warning("Tools still running at the end, now abandoned: %s.", ", ".join(sorted(abandoned)))
@@ -320,15 +340,21 @@ class Shell:
         """Send silence, in real time, until all is answered and heard: only then it is over."""
         wire_format = self._formats.input
         block = SILENCE[wire_format.encoding] * (wire_format.rate * BLOCK_MS // 1000 * wire_format.frame_bytes)
-        quiet_for_s = (self._plan.turns.silence_ms + SETTLE_MS) / 1000
+        quiet_for_s = (self._plan.turns.silence_ms + SETTLE_MS + BLOCK_MS) / 1000  # it began within a block
         due = quiet_since = self._loop.time()
         while due - quiet_since < quiet_for_s:
             await self._send_audio(block)
             due += BLOCK_MS / 1000
             await anyio.sleep_until(due)
-            if self.conversation.state not in (State.READY, State.ERROR):
+            if not self._is_quiet:
                 quiet_since = due
         self.close(Verdict(EndReason.SOURCE_FINISHED))
+
+    @property
+    def _is_quiet(self) -> bool:
+        """Whether nothing is being said or done; what a stalled sink holds will never be heard."""
+        stalled = self._pump is not None and self._pump.stalled
+        return stalled or self.conversation.state in (State.READY, State.ERROR)
 
 
 @asynccontextmanager
