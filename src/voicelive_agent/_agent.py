@@ -11,7 +11,7 @@ import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
 
 import anyio
 
@@ -128,7 +128,7 @@ class VoiceAgent(Hooks):
                     )
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> VoiceAgent:
+    def from_env(cls, environ: Mapping[str, str] | None = None, **arguments: Any) -> Self:
         """An agent configured by environment variables; ``arguments`` are those of the class.
 
         See :func:`voicelive_agent.config.from_env` for the names.

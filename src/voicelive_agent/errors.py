@@ -92,7 +92,7 @@ class AudioFileError(VoiceLiveError, ValueError):
 
     def __init__(self, path: str | os.PathLike[str], fault: str, *, hint: str = "") -> None:
         super().__init__(f"{os.fspath(path)}: {fault}", hint=hint)
-        self.path = os.fspath(path)
+        self.path: str = os.fspath(path)
         self.fault = fault
 
 

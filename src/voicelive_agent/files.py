@@ -72,7 +72,7 @@ class WavSource:
             raise ValueError(f"the speed must be positive, or None for as fast as possible, not {speed}")
         if block_ms < 1:
             raise ValueError(f"block_ms must be at least 1, not {block_ms}")
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self.speed = speed
         self.block_ms = block_ms
         self._clock = clock
@@ -206,9 +206,9 @@ class WavWriter:
     _HEADER_BYTES = 44
 
     def __init__(self, path: StrPath, rate: int, channels: int = 1) -> None:
-        self.path = Path(path)
-        self.format = AudioFormat(rate=rate, channels=channels)
-        self.frames = 0
+        self.path: Path = Path(path)
+        self.format: AudioFormat = AudioFormat(rate=rate, channels=channels)
+        self.frames: int = 0
         self._file = self.path.open("wb", buffering=0)  # what a buffer could not write, its close() tries again
         try:
             self._patch()
@@ -286,7 +286,7 @@ class WavSink:
         speed: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.path = Path(path)
+        self.path: Path = Path(path)
         self._queue = PacedQueue(rate, clock, speed)
         self._writer = WavWriter(self.path, rate)
         self._unheard: deque[tuple[int, memoryview]] = deque()  # where each begins, and its samples

@@ -67,7 +67,7 @@ class MemorySink:
         self._format = format or AudioFormat()
         self._queue = PacedQueue(self._format.rate, clock)
         self._audio = bytearray()
-        self.flushes = 0
+        self.flushes: int = 0
 
     @property
     def format(self) -> AudioFormat:

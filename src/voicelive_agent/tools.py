@@ -46,7 +46,7 @@ __all__ = ["Tool", "ToolContext", "ToolFailure", "ToolResult", "ToolThreads", "c
 F = TypeVar("F", bound=Callable[..., object])
 ToolFailure: TypeAlias = Literal["", "arguments", "raised", "timeout", "cancelled"]
 
-logger = logging.getLogger("voicelive_agent")
+_logger = logging.getLogger("voicelive_agent")
 
 _MARK = "__voicelive_tool__"
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
@@ -355,20 +355,20 @@ async def run_tool(
         with anyio.move_on_after(limit_s):
             return ToolResult(_bounded(await _output(tool, kwargs, threads), max_output_chars))
         context.cancelled.set()
-        logger.warning("Tool %s took more than %g s and was given up.", tool.name, limit_s)
+        _logger.warning("Tool %s took more than %g s and was given up.", tool.name, limit_s)
         return failed("timeout", f"{tool.name} took too long and was given up; it may or may not have worked.")
     except asyncio.CancelledError:
         context.cancelled.set()
         if _is_cancelled():
             raise
-        logger.warning("Tool %s was cancelled by itself.", tool.name, exc_info=True)
+        _logger.warning("Tool %s was cancelled by itself.", tool.name, exc_info=True)
         return failed("cancelled", f"{tool.name} was cancelled before it was done.")
     except ToolArgumentsError as error:
         return failed("arguments", str(error))
     except ToolError as error:
         return failed("raised", str(error))
     except Exception as error:
-        logger.exception("Tool %s raised.", tool.name)
+        _logger.exception("Tool %s raised.", tool.name)
         return failed("raised", f"{tool.name} failed: {type(error).__name__}: {_text(str, error)}")
 
 
@@ -399,7 +399,7 @@ def _written(tool: Tool, result: object) -> str:
         return msgspec.json.encode(result).decode()
     except Exception as error:  # noqa: BLE001 - it may be anything, and run code of its own; logged below
         kind = type(result).__qualname__
-        logger.warning("Tool %s returned a %s, which is no JSON: %s", tool.name, kind, _text(str, error))
+        _logger.warning("Tool %s returned a %s, which is no JSON: %s", tool.name, kind, _text(str, error))
         return f"A value of type {kind}, which has no JSON form: {_bounded(_text(repr, result), _REPR_CHARS)}"
 
 

@@ -39,7 +39,7 @@ INTERRUPT_AFTER_MS: Final = 3_400
 PATIENCE_S: Final = 25.0
 
 
-class Rover(VoiceAgent):
+class _Rover(VoiceAgent):
     """The agent of the demo."""
 
     instructions = "You steer a little rover and answer whoever talks to you. Be brief."
@@ -86,7 +86,7 @@ def demo(out: str, *, fast: bool) -> int:
 # --- the person ---
 
 
-class Person:
+class _Person:
     """Somebody who says recordings and is silent in between: a source without an end."""
 
     format = AudioFormat(rate=CLIP_RATE)
@@ -122,7 +122,7 @@ class Person:
 
 
 @dataclass
-class Timeline:
+class _Timeline:
     """Prints what happens, as it happens, and remembers what the checks need."""
 
     clock: Callable[[], float]
@@ -220,13 +220,13 @@ class _Play:
 
     async def perform(self, ears: Ears, brain: Brain, voice: Voice) -> list[str]:
         """All scenes in one call; what did not come out right."""
-        person = Person()
+        person = _Person()
         heard = self._folder / "agent-as-heard.wav"
         async with serve(ears=ears, brain=brain, voice=voice) as server:
-            agent = Rover(server.url, "emulator", target="gpt-4.1")
+            agent = _Rover(server.url, "emulator", target="gpt-4.1")
             async with WavSink(heard, rate=RATE, clock=anyio.current_time) as speaker:
                 speaker_began = anyio.current_time()
-                timeline = Timeline(anyio.current_time)
+                timeline = _Timeline(anyio.current_time)
                 print(
                     f"The emulator serves {server.url}; the agent connects to it with the Azure SDK.", flush=True
                 )
@@ -241,23 +241,23 @@ class _Play:
         print(f"\nWhat was heard (left: the person, right: the agent as heard): {recording.resolve()}", flush=True)
         return self._faults
 
-    async def _direct(self, agent: VoiceAgent, person: Person, speaker: WavSink, timeline: Timeline) -> None:
+    async def _direct(self, agent: VoiceAgent, person: _Person, speaker: WavSink, timeline: _Timeline) -> None:
         await timeline.until(lambda: timeline.state is State.READY)
         await self._answer(person, timeline)
         await self._call(person, timeline)
         await self._barge_in(person, speaker, timeline)
         agent.stop()
 
-    async def _expect(self, timeline: Timeline, holds: Callable[[], bool], what: str) -> None:
+    async def _expect(self, timeline: _Timeline, holds: Callable[[], bool], what: str) -> None:
         if not await timeline.until(holds):
             self._faults.append(f"{what} within {PATIENCE_S:g} s")
 
-    async def _answer(self, person: Person, timeline: Timeline) -> None:
+    async def _answer(self, person: _Person, timeline: _Timeline) -> None:
         timeline.scene(1, "somebody says something, and is answered (librivox_0880.wav)")
         await person.say("librivox_0880.wav")
         await self._expect(timeline, lambda: _heard(timeline, 1), "no answer was heard to its end")
 
-    async def _call(self, person: Person, timeline: Timeline) -> None:
+    async def _call(self, person: _Person, timeline: _Timeline) -> None:
         timeline.scene(2, "a command calls a tool, and its result is spoken (goforward.wav)")
         await person.say("goforward.wav")
         await self._expect(timeline, lambda: _heard(timeline, 2), "no result was heard to its end")
@@ -265,7 +265,7 @@ class _Play:
         if [call.name for call in timeline.calls] != ["move"] or timeline.calls[0].arguments != wanted:
             self._faults.append(f"not the one call of move{wanted}: {timeline.calls}")
 
-    async def _barge_in(self, person: Person, speaker: WavSink, timeline: Timeline) -> None:
+    async def _barge_in(self, person: _Person, speaker: WavSink, timeline: _Timeline) -> None:
         timeline.scene(3, "a long answer is interrupted (librivox_0870.wav, then cards_001.wav)")
         before = speaker.heard
         await person.say("librivox_0870.wav")
@@ -279,7 +279,7 @@ class _Play:
             self._faults.append(f"not between 3 and 5 s into an answer of at least 10 s: {timeline.cuts[0]}")
 
 
-def _heard(timeline: Timeline, answers: int) -> bool:
+def _heard(timeline: _Timeline, answers: int) -> bool:
     """Whether so many answers were heard to their end, and nothing else is going on."""
     return [turn.status for turn in timeline.turns].count("completed") >= answers and timeline.state is State.READY
 
