@@ -41,7 +41,7 @@ TABLE = {
     "_corrections": "corrections",
     "_toolcalls": "toolcalls",
     "_step": "step",
-    "_conversation _answers": "conversation* answers",
+    "_conversation _answers": "conversation* answers*",
     "_pump": "pump",
     "_buffer": "buffer",
     "_hooks": "hooks",

@@ -459,7 +459,9 @@ def test_a_running_pump_notices_a_sink_that_plays_nothing() -> None:
             pump.play(Play("a", 2_400, base64.b64encode(noise(2_400)).decode()))
             await anyio.sleep(STALL_S - 0.1)
             assert told == []
+            assert not pump.stalled
             await anyio.sleep(30)
+            assert pump.stalled
             tasks.cancel_scope.cancel()
         (stalled,) = told
         assert isinstance(stalled, SinkStalled)
