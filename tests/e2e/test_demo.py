@@ -106,7 +106,8 @@ def test_what_was_cut_off_is_silent_at_once(demo: Demo) -> None:
     start, end = stretches(demo.right)[2]
     sounded_ms = (end - start) * 1000 / RATE
     # The answer begins with up to 30 ms of silence, and may have been in a pause when it was cut.
-    assert heard_ms - 500 <= sounded_ms < heard_ms + 1  # heard_ms is rounded down
+    # heard_ms is read right before the step that silences the sink: the listener hears on while that is made.
+    assert heard_ms - 500 <= sounded_ms < heard_ms + 10
     following = stretches(demo.right)[3][0]
     assert not demo.right[start + heard_ms * RATE // 1000 + RATE // 100 : following - RATE // 10].any()
 
