@@ -4,8 +4,10 @@
 
 A server sends 100 ms of audio every 100 ms; each client sends 20 ms of microphone audio every 20 ms. The floor
 only receives, decodes and appends (aiohttp, msgspec, pybase64). The SDK client is written as its samples are. The
-agent is this whole library: state machine, ledger, pump, sink, events and hooks. Clients are processes of their
-own, taken in turns; medians. Then: behind 100 queued deltas, how long it takes to read all and silence the sink.
+agent is this whole library: state machine, ledger, pump, sink, events and hooks. Each client is a process that
+holds 20 such sessions, since waking up a process for one of them costs more than the work; figures are for one
+session. Clients take turns; medians. Then: behind 100 queued deltas, how long it takes to read all and silence
+the sink.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 import anyio
@@ -28,6 +31,7 @@ from aiohttp import web
 DELTA = base64.b64encode(bytes(4800)).decode()
 BLOCK = bytes(960)
 CLIENTS = ("floor", "sdk", "agent")
+SESSIONS = 20
 EVENT = {"response_id": "r", "item_id": "i", "output_index": 0, "content_index": 0}
 
 
@@ -88,7 +92,7 @@ async def floor(url: str, seconds: float) -> None:
             await socket.send_str('{"type":"input_audio_buffer.append","audio":"' + text + '"}')
 
         receiving = asyncio.create_task(receive())
-        await measured(microphone(send, seconds), seconds)
+        await microphone(send, seconds)
         receiving.cancel()
 
 
@@ -108,7 +112,7 @@ async def sdk(url: str, seconds: float) -> None:
             await connection.input_audio_buffer.append(audio=base64.b64encode(block).decode())
 
         receiving = asyncio.create_task(receive())
-        await measured(microphone(send, seconds), seconds)
+        await microphone(send, seconds)
         receiving.cancel()
 
 
@@ -120,15 +124,20 @@ async def agent(url: str, seconds: float) -> None:
     speaker = VoiceAgent(url, "k")
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(speaker.run, source, MemorySink())
-        await asyncio.sleep(0.5)
-        await measured(asyncio.sleep(seconds), seconds)
+        await asyncio.sleep(seconds)
         speaker.stop()
 
 
-async def measured(work: object, seconds: float) -> None:
-    before = cpu()
-    await work  # type: ignore[misc]
-    print(f"{(cpu() - before) * 1000 / seconds:.3f}")
+async def many(client: Callable[[str, float], Awaitable[None]], url: str, seconds: float) -> None:
+    """Hold the sessions, and print what one of them costs while all of them run."""
+    async with anyio.create_task_group() as tasks:
+        for _ in range(SESSIONS):
+            tasks.start_soon(client, url, seconds + 2.5)
+            await asyncio.sleep(0.02 / SESSIONS)  # their microphones are not in step
+        await asyncio.sleep(1.5)
+        before = cpu()
+        await asyncio.sleep(seconds)
+        print(f"{(cpu() - before) * 1000 / seconds / SESSIONS:.3f}")
 
 
 def cpu() -> float:
@@ -203,7 +212,8 @@ async def compare(seconds: float, rounds: int) -> None:
 
 def main() -> None:
     if sys.argv[1:2] == ["client"]:
-        asyncio.run({"floor": floor, "sdk": sdk, "agent": agent}[sys.argv[2]](sys.argv[3], float(sys.argv[4])))
+        client = {"floor": floor, "sdk": sdk, "agent": agent}[sys.argv[2]]
+        asyncio.run(many(client, sys.argv[3], float(sys.argv[4])))
         return
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
     asyncio.run(compare(seconds, int(sys.argv[2]) if len(sys.argv) > 2 else 3))
