@@ -17,6 +17,7 @@ from voicelive_agent.emulator.speech.ears import WhisperEars
 from voicelive_agent.emulator.speech.normalise import normalise
 
 RATE = 24_000
+BLOCK_MS = 20
 QUIET = 20  # of 32,768: digital silence, and the noise that a voice leaves in its pauses
 
 pytestmark = [
@@ -106,10 +107,11 @@ def test_what_was_cut_off_is_silent_at_once(demo: Demo) -> None:
     start, end = stretches(demo.right)[2]
     sounded_ms = (end - start) * 1000 / RATE
     # The answer begins with up to 30 ms of silence, and may have been in a pause when it was cut.
-    # heard_ms is read right before the step that silences the sink: the listener hears on while that is made.
-    assert heard_ms - 500 <= sounded_ms < heard_ms + 10
+    # heard_ms is read right before the step that silences the sink, and the listener hears on while that is made:
+    # a moment, in which the emulator's threads (here in the same process) may want the interpreter too.
+    assert heard_ms - 500 <= sounded_ms < heard_ms + BLOCK_MS
     following = stretches(demo.right)[3][0]
-    assert not demo.right[start + heard_ms * RATE // 1000 + RATE // 100 : following - RATE // 10].any()
+    assert not demo.right[start + (heard_ms + BLOCK_MS) * RATE // 1000 : following - RATE // 10].any()
 
 
 def test_the_person_talks_over_the_agent_only_at_the_interruption(demo: Demo) -> None:
