@@ -247,9 +247,7 @@ class VoiceAgent(Hooks):
         }
         if sink is None:
             session["modalities"] = ["text"]
-        if (
-            profile == "realtime"
-        ):  # which transcribes nothing unless it is told to, and then nobody knows what was said
+        if profile == "realtime":  # it transcribes nothing unless told to, and then nobody knows what was said
             session.setdefault("input_audio_transcription", {"model": REALTIME_TRANSCRIPTION})
         if self._tools:
             session["tools"] = [*session.get("tools", ()), *(tool.definition for tool in self._tools.values())]

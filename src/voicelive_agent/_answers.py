@@ -84,7 +84,15 @@ class Answers:
     def _cancel(self, response: Response) -> None:
         """Nothing of this response is to be heard, and the service need not go on with it."""
         response.dropped, response.want = True, None
+        self._ask_to_cancel(response)
+
+    def _ask_to_cancel(self, response: Response) -> None:
         self._step.ask(wire.CancelResponse(event_id=self._step.requests.new_id(), response_id=response.id))
+
+    def _mention(self, response: Response, item_id: str) -> None:
+        """A message of this response exists, in its own order and in that of the conversation."""
+        if response.mention(item_id):
+            self._history.mention(item_id, "assistant")
 
     def on_response_created(self, message: wire.ResponseCreated) -> None:
         superseded = self.responses.open
@@ -100,8 +108,7 @@ class Answers:
         if response is None or item.id is None:
             return
         if item.type == "message":
-            self._history.mention(item.id, "assistant")
-            response.mention(item.id)
+            self._mention(response, item.id)
         elif item.type == "function_call" and isinstance(message, wire.OutputItemDone) and item.call_id:
             if item.status == "incomplete":  # cut off: its arguments are not what the model would have said
                 response.calls.pop(item.call_id, None)
@@ -118,18 +125,15 @@ class Answers:
         if (response := self._find(message.response_id)) is None:
             return
         response.written = isinstance(message, wire.TextDelta)
-        response.mention(message.item_id)
-        self._history.mention(message.item_id, "assistant")
-        spoken = isinstance(message, wire.TranscriptDelta)
-        text = self._history.say(message.item_id, message.delta, append=True, spoken=spoken)
+        self._mention(response, message.item_id)
+        text = self._history.say(message.item_id, message.delta, append=True, spoken=not response.written)
         self._step.tell(events.AgentSpeaking(message.item_id, text))
 
     def on_agent_text(self, message: wire.TextDone | wire.TranscriptDone) -> None:
         if (response := self._lookup(message.response_id)) is None:
             return
         text = message.text if isinstance(message, wire.TextDone) else message.transcript
-        response.mention(message.item_id)
-        self._history.mention(message.item_id, "assistant")
+        self._mention(response, message.item_id)
         self._history.say(message.item_id, text, spoken=isinstance(message, wire.TranscriptDone))
         if not response.dropped:
             self._step.tell(events.AgentSpoke(message.item_id, text))
@@ -142,9 +146,7 @@ class Answers:
     def on_audio(self, message: wire.AudioDelta) -> None:
         if (response := self._find(message.response_id)) is None:
             return
-        if message.item_id not in response.items:
-            self._history.mention(message.item_id, "assistant")
-            response.items.append(message.item_id)
+        self._mention(response, message.item_id)
         self._step.out.append(self.playback.play(message.item_id, message.delta))
 
     def on_audio_done(self, message: wire.AudioDone) -> None:
@@ -218,9 +220,7 @@ class Answers:
                 if not still_open.written and not self.playback[item_id].received:
                     self._cut(item_id, still_open, response_open=True)
             if cancel:
-                self._step.ask(
-                    wire.CancelResponse(event_id=self._step.requests.new_id(), response_id=still_open.id)
-                )
+                self._ask_to_cancel(still_open)
             self._step.move(still_open.ticket, _fate(still_open))
         for response in [response for response in self.responses.audible if response.interrupted]:
             self.responses.audible.remove(response)

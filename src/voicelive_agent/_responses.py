@@ -59,10 +59,12 @@ class Response:
     def uninterruptible(self) -> bool:
         return self.want is not None and self.want.uninterruptible
 
-    def mention(self, item_id: str) -> None:
-        """A message of this response exists."""
-        if item_id not in self.items:
+    def mention(self, item_id: str) -> bool:
+        """A message of this response exists. Whether that is news."""
+        news = item_id not in self.items
+        if news:
             self.items.append(item_id)
+        return news
 
 
 class Responses:
