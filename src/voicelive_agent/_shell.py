@@ -8,6 +8,8 @@ waiting: the pump writes to the sink, the control writer to the socket, and cons
 from __future__ import annotations
 
 import asyncio
+import contextvars
+import functools
 import logging
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
@@ -73,6 +75,7 @@ class Shell:
         self._tools = tools
         self._agent = agent
         self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()
         self._pump = self._make_pump(sink) if sink is not None else None
         self._requests: asyncio.Queue[str] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
@@ -123,7 +126,9 @@ class Shell:
         if self._is_here:
             self.step(act, *args, **kwargs)
         else:
-            self._loop.call_soon_threadsafe(lambda: self.step(act, *args, **kwargs))
+            # In the call's own context, in which a sink's clock may look for the loop.
+            step = functools.partial(self.step, act, *args, **kwargs)
+            self._loop.call_soon_threadsafe(step, context=self._context)
 
     def say(self, ticket: int, speech: Speech, *, uninterruptible: bool) -> None:
         """Queue something to be said."""
