@@ -76,6 +76,40 @@ def test_the_service_interrupts(still_open: bool) -> None:
 
 
 @opening
+def test_what_can_no_longer_be_stopped_is_heard_before_the_answer_is_cut(still_open: bool) -> None:
+    driver = answering(still_open=still_open, profile="realtime", heard_estimated=True)
+    driver.core.in_flight = 80 * 24
+    driver.user_begins("user_2")
+    assert driver.core.in_flight == 0
+    assert driver.one(wire.TruncateItem).audio_end_ms == 580
+    cut = driver.one(events.Interrupted)
+    assert (cut.heard_ms, cut.heard_estimated) == (580, True)
+    if still_open:
+        driver.done(status="cancelled")
+    (turn,) = driver.all(events.TurnEnded)
+    assert (turn.heard_ms, turn.heard_estimated) == (580, True)
+
+
+def test_an_answer_that_is_in_flight_as_a_whole_is_not_cut() -> None:
+    driver = answering(still_open=False, profile="realtime", heard_ms=1_950)
+    driver.core.in_flight = 100 * 24
+    driver.user_begins("user_2")
+    assert driver.all(events.Interrupted) == []
+    (turn,) = driver.all(events.TurnEnded)
+    assert (turn.status, turn.heard_ms) == ("completed", 2_000)
+
+
+def test_an_answer_whose_first_words_are_in_flight_was_heard() -> None:
+    driver = answering(still_open=True, profile="realtime", heard_ms=0)
+    driver.core.in_flight = 60 * 24
+    driver.user_begins("user_2")
+    assert driver.one(wire.TruncateItem).audio_end_ms == 60
+    driver.done(status="cancelled")
+    (turn,) = driver.all(events.TurnEnded)
+    assert (turn.status, turn.heard_ms) == ("interrupted", 60)
+
+
+@opening
 def test_the_service_does_not_interrupt_and_neither_do_we(still_open: bool) -> None:
     driver = answering(still_open=still_open, turn_detection=NO_INTERRUPT)
     driver.user_begins("user_2")

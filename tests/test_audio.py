@@ -98,9 +98,33 @@ def test_the_session_s_fields(wire: AudioFormat, input_format: str, input_rate: 
 )
 def test_what_the_service_does_not_have_is_refused(impossible: AudioFormat) -> None:
     with pytest.raises(ValueError, match=f"the service has no {impossible}"):
-        WireFormats(impossible, pcm(24_000))
-    with pytest.raises(ValueError, match=f"the service has no {impossible}"):
         WireFormats(pcm(24_000), impossible)
+    if impossible != pcm(24_000, 2):  # with an echo reference
+        with pytest.raises(ValueError, match=f"the service has no {impossible}"):
+            WireFormats(impossible, pcm(24_000))
+
+
+@pytest.mark.parametrize("impossible", [pcm(24_000, 3), AudioFormat("g711_ulaw", 8_000, 2)], ids=str)
+def test_an_echo_reference_is_one_channel_of_pcm(impossible: AudioFormat) -> None:
+    with pytest.raises(ValueError, match=f"the service has no {impossible}"):
+        WireFormats(impossible, pcm(24_000))
+
+
+@pytest.mark.parametrize(
+    ("native", "wire"), [(16_000, 16_000), (24_000, 24_000), (48_000, 24_000), (6_000, 8_000)]
+)
+def test_both_channels_of_an_echo_reference_go_to_the_service(native: int, wire: int) -> None:
+    wires = negotiate(pcm(native, 2), None, openai_voice=False, echo_reference=True)
+    assert wires == WireFormats(pcm(wire, 2), pcm(24_000))
+    assert (wires.input_audio_format, wires.input_audio_sampling_rate) == ("pcm16", wire)
+
+
+@pytest.mark.parametrize(
+    "native", [None, pcm(24_000), pcm(24_000, 3), AudioFormat("g711_alaw", 8_000, 2)], ids=str
+)
+def test_an_echo_reference_needs_a_second_channel(native: AudioFormat | None) -> None:
+    with pytest.raises(ValueError, match=f"second of two channels of pcm16, and the source is {native}"):
+        negotiate(native, None, openai_voice=False, echo_reference=True)
 
 
 def test_milliseconds_are_rounded_down() -> None:

@@ -27,7 +27,7 @@ CLASSES = [value for value in vars(errors).values() if inspect.isclass(value) an
 
 
 def test_the_tree_in_the_documentation_is_the_tree() -> None:
-    lines = re.findall(r"^ *((?:\|   )*)(\+-- )?([A-Z]\w+Error)\b", errors.__doc__ or "", re.MULTILINE)
+    lines = re.findall(r"^ *((?:\|   )*)(\+-- )?([A-Z]\w+)  ", errors.__doc__ or "", re.MULTILINE)
     path: list[type] = []
     for bars, branch, name in lines:
         depth = len(bars) // 4 + bool(branch)

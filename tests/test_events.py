@@ -63,4 +63,4 @@ def test_states_and_reasons_are_called_by_their_values() -> None:
 
 @pytest.mark.parametrize("reason", EndReason)
 def test_only_what_somebody_asked_for_is_a_good_ending(reason: EndReason) -> None:
-    assert Verdict(reason).ok is (reason.value in ("stopped", "source_finished"))
+    assert Verdict(reason).ok is (reason.value in ("stopped", "source_finished", "hung_up"))

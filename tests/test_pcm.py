@@ -22,9 +22,11 @@ from voicelive_agent._pcm import (
     _kernel,
     _taps,
     alaw_to_pcm,
+    interleave,
     level_dbfs,
     pcm_to_alaw,
     pcm_to_ulaw,
+    split,
     to_mono,
     ulaw_to_pcm,
 )
@@ -335,6 +337,18 @@ class TestConverter:
             to_pcm(np.array([2_000.0, 0]))
         )
 
+    @pytest.mark.parametrize("rate", [16_000, 48_000])
+    def test_as_many_channels_stay_apart(self, rate: int) -> None:
+        left, right = noise(4_000)[:3_000], noise(3_000)[:3_000]
+        converter = Converter(AudioFormat(rate=rate, channels=2), AudioFormat(channels=2))
+        output = converter.process(interleave([left, right])) + converter.finish()
+        mono = Converter(AudioFormat(rate=rate), AudioFormat())
+        alone = [mono.process(channel) + mono.finish() for channel in (left, right)]
+        assert split(output, 2) == alone
+        converter.process(interleave([left, right]))
+        converter.reset()
+        assert converter.held == 0
+
     def test_reset_drops_the_held_and_the_incomplete(self) -> None:
         converter = Converter(AudioFormat(rate=16_000), AudioFormat())
         converter.process(noise(400) + b"x")
@@ -348,3 +362,20 @@ class TestConverter:
         converter = Converter(AudioFormat(rate=16_000), AudioFormat("g711_ulaw", 8_000))
         first = converter.process(noise(401) + b"x") + converter.finish()
         assert converter.process(noise(401)) + converter.finish() == first
+
+
+class TestChannels:
+    @given(st.lists(st.integers(-32_768, 32_767), max_size=50), st.integers(1, 5))
+    def test_what_is_split_can_be_interleaved(self, samples: list[int], channels: int) -> None:
+        pcm = np.array(samples * channels, "<i2").tobytes()
+        apart = split(pcm, channels)
+        assert len(apart) == channels
+        assert {len(channel) for channel in apart} == {len(samples) * 2}
+        assert interleave(apart) == pcm
+
+    def test_each_channel_has_every_other_sample(self) -> None:
+        pcm = np.array([1, -1, 2, -2, 3, -3], "<i2").tobytes()
+        left, right = (np.frombuffer(channel, "<i2").tolist() for channel in split(pcm, 2))
+        assert (left, right) == ([1, 2, 3], [-1, -2, -3])
+        with pytest.raises(ValueError, match="reshape"):
+            split(pcm[:-2], 2)

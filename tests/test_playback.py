@@ -262,3 +262,17 @@ def test_an_interruption_is_silence_at_once() -> None:
     played.flush()
     assert not played.audible(3.5)
     assert played.deadline(3.5) is None
+
+
+# --- what a flush can no longer stop ---
+
+
+@pytest.mark.parametrize(("in_flight", "then_heard"), [(0, 100), (48, 148), (10_000, 1_000)])
+def test_what_is_in_flight_counts_as_heard(in_flight: int, then_heard: int) -> None:
+    played = playback(("a", 1_000))
+    played.advance(900, 1.0)
+    played.in_flight = in_flight
+    assert played.unstoppable(2.0) == then_heard - 100
+    assert (heard(played, "a"), played.pending, played.in_flight) == ([then_heard], 1_000 - then_heard, 0)
+    played.flush()
+    assert heard(played, "a") == [then_heard]

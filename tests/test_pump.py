@@ -325,6 +325,19 @@ def test_after_a_stop_nothing_of_the_stopped_item_is_heard(
 # --- bad audio ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("in_flight", "rate", "at_the_wire"), [(0, 48_000, 0), (961, 48_000, 480), (7, 8_000, 21)]
+)
+def test_what_is_in_flight_is_counted_at_the_wires_rate_and_rounded_down(
+    in_flight: int, rate: int, at_the_wire: int
+) -> None:
+    speaker = MemorySink(AudioFormat(rate=rate))
+    pump = Pump(speaker, PCM, Converter(PCM, speaker.format), clock=lambda: 0.0, tell=lambda event: None)
+    assert pump.in_flight == 0, "a sink need not say it"
+    speaker.in_flight = in_flight  # type: ignore[attr-defined]
+    assert pump.in_flight == at_the_wire
+
+
 @pytest.mark.parametrize("encoding", ["pcm16", "g711_ulaw", "g711_alaw"])
 def test_what_is_not_base64_is_silence_of_its_length_and_one_event(encoding: Encoding) -> None:
     format = AudioFormat(encoding, 8_000)

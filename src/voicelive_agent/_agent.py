@@ -18,7 +18,7 @@ import anyio
 from ._hooks import HOOKS, Hooks
 from ._plan import Plan
 from ._speech import Speech
-from .audio import AudioFormat, AudioSink, AudioSource, WireFormats, negotiate
+from .audio import AudioFormat, AudioSink, AudioSource, EchoReference, WireFormats, negotiate
 from .config import (
     DEFAULT_MODEL,
     OPENAI_VOICES,
@@ -180,6 +180,17 @@ class VoiceAgent(Hooks):
             raise SessionLostError(verdict)
         return verdict
 
+    def talk(self, source: AudioSource | None = None, sink: AudioSink | None = None) -> Verdict:
+        """Hold one conversation with microphone and speaker, or with these, until it ends or Ctrl-C.
+
+        The only synchronous entry, for scripts: inside of asynchronous code await :meth:`run`. Raises the same as
+        that, :class:`~voicelive_agent.errors.AudioDeviceError` when there is no such device, and KeyboardInterrupt
+        after Ctrl-C has ended the call politely. RuntimeError inside of an event loop.
+        """
+        from ._talk import talk
+
+        return talk(self, source, sink)
+
     @asynccontextmanager
     async def events(
         self, source: AudioSource | None = None, sink: AudioSink | None = None
@@ -205,6 +216,7 @@ class VoiceAgent(Hooks):
 
         plan, formats, settings = self._plan(source, sink)
         shell = self._shell = Shell(plan, source=source, sink=sink, formats=formats, tools=self._tools, agent=self)
+        shell.begin()
         failure: BaseException | None = None
         try:
             async with anyio.create_task_group() as tasks:
@@ -235,18 +247,25 @@ class VoiceAgent(Hooks):
         settings, config = self._settings, self._settings.session
         profile = profile_of(settings.target)
         openai_voice = _is_openai_voice(config, profile)
+        session = config.to_session()
+        if sink is None:
+            session["modalities"] = ["text"]
+        elif (reference := getattr(source, "echo_cancellation", None)) is not None:
+            session.setdefault("input_audio_echo_cancellation", _echo_cancellation(reference))
+        echo_reference = _check_echo_reference(source, session)
         formats = negotiate(
             None if source is None else source.format,
             None if sink is None else sink.format,
             openai_voice=openai_voice,
+            echo_reference=echo_reference,
         )
-        session = config.to_session() | {
+        session |= {
             "input_audio_format": formats.input_audio_format,
             "input_audio_sampling_rate": formats.input_audio_sampling_rate,
             "output_audio_format": formats.output_audio_format,
         }
-        if sink is None:
-            session["modalities"] = ["text"]
+        if echo_reference:
+            settings = replace(settings, query={"features": "client_ec_reference:true"} | dict(settings.query))
         if profile == "realtime":  # it transcribes nothing unless told to, and then nobody knows what was said
             session.setdefault("input_audio_transcription", {"model": REALTIME_TRANSCRIPTION})
         if self._tools:
@@ -258,6 +277,7 @@ class VoiceAgent(Hooks):
             input_rate=formats.input.rate,
             output_rate=formats.output.rate,
             output_sample_bytes=formats.output.frame_bytes,
+            heard_estimated=bool(getattr(sink, "estimated", False)),
             client_barge_in=self._client_barge_in,
             pregenerated=profile == "cascade" and not openai_voice,
             tools={name: tool.cancel_on_interruption for name, tool in self._tools.items()},
@@ -393,6 +413,33 @@ def _check_audio(source: object, sink: object) -> None:
 
 def _has_format(transport: object) -> bool:
     return isinstance(getattr(transport, "format", None), AudioFormat)
+
+
+def _echo_cancellation(reference: EchoReference) -> dict[str, Any]:
+    """What a source says about echo, as the session's field of that name."""
+    return {
+        "type": "server_echo_cancellation",
+        "reference_source": reference,
+        "channels": 2 if reference == "client" else 1,
+    }
+
+
+def _check_echo_reference(source: AudioSource | None, session: Mapping[str, Any]) -> bool:
+    """Whether the source's second channel is what the listener hears; refuse what only half of them says."""
+    wanted = (session.get("input_audio_echo_cancellation") or {}).get("channels") == 2
+    given = source is not None and getattr(source, "echo_cancellation", None) == "client"
+    if wanted and (source is None or (source.format.encoding, source.format.channels) != ("pcm16", 2)):
+        has = "there is no source" if source is None else f"the source has {source.format}"
+        hint = "Use SoundCard(echo_reference=True), or echo cancellation with the service's own reference."
+        raise ConfigurationError(
+            f"An echo reference is the second of two channels of pcm16, and {has}.", hint=hint
+        )
+    if given and not wanted:
+        raise ConfigurationError(
+            "The source's second channel is an echo reference, and the session takes none.",
+            hint="Leave out input_audio_echo_cancellation, or use a source without a reference; text needs none.",
+        )
+    return wanted
 
 
 def _text(text: str) -> str:

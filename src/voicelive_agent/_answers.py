@@ -204,6 +204,9 @@ class Answers:
 
     def interrupt(self, *, cancel: bool, barge_in_ms: int | None = None) -> None:
         """Silence, now. Two cases: the answer is still coming, or all of it has arrived and only plays."""
+        in_flight_ms = self.playback.unstoppable(self._step.now)
+        if barge_in_ms is not None:
+            barge_in_ms += in_flight_ms
         self._see_what_began()
         still_open = self.responses.open
         cut = {audio.item_id for audio in self.playback.flush() if audio.received}
@@ -270,7 +273,14 @@ class Answers:
         self._step.out += requests
         if item.received_ms:
             self._step.out.append(
-                events.Interrupted(item_id, item.heard_ms, item.received_ms, item.heard_text, item.estimated)
+                events.Interrupted(
+                    item_id,
+                    item.heard_ms,
+                    item.received_ms,
+                    item.heard_text,
+                    estimated=item.estimated,
+                    heard_estimated=self._step.plan.heard_estimated,
+                )
             )
 
     # --- what was heard ---
@@ -325,6 +335,7 @@ class Answers:
                 endpoint_ms=response.endpoint_ms,
                 barge_in_ms=response.barge_in_ms,
                 usage=response.ended.usage if response.ended is not None else None,
+                heard_estimated=self._step.plan.heard_estimated,
             )
         )
 

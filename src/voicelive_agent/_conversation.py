@@ -220,6 +220,15 @@ class Conversation:
 
     # --- one step ---
 
+    @property
+    def in_flight(self) -> int:
+        """Samples of ``pending`` that silence would come too late for; whoever knows sets it before a step."""
+        return self._answers.playback.in_flight
+
+    @in_flight.setter
+    def in_flight(self, samples: int) -> None:
+        self._answers.playback.in_flight = samples
+
     def _begin(self, pending: int, now: float) -> None:
         self._step.now = now
         self._answers.playback.advance(pending, now)

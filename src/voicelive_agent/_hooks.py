@@ -43,6 +43,9 @@ class Hooks:
     def on_user_spoke(self, event: events.UserSpoke) -> HookResult:
         """The transcript of what the user said."""
 
+    def on_dtmf_received(self, event: events.DtmfReceived) -> HookResult:
+        """The user pressed a key of a telephone."""
+
     def on_transcription_failed(self, event: events.TranscriptionFailed) -> HookResult:
         """What the user said could not be transcribed."""
 
@@ -99,6 +102,9 @@ class Hooks:
 
     def on_sink_stalled(self, event: events.SinkStalled) -> HookResult:
         """The sink plays nothing though it has audio."""
+
+    def on_device_reopened(self, event: events.DeviceReopened) -> HookResult:
+        """A microphone or a speaker was lost, and another one took its place."""
 
 
 def hook_name(event_type: type[Event]) -> str:

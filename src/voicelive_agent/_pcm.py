@@ -20,9 +20,11 @@ __all__ = [
     "Converter",
     "Resampler",
     "alaw_to_pcm",
+    "interleave",
     "level_dbfs",
     "pcm_to_alaw",
     "pcm_to_ulaw",
+    "split",
     "to_mono",
     "ulaw_to_pcm",
 ]
@@ -264,6 +266,20 @@ def to_mono(pcm: bytes, channels: int) -> bytes:
     return _to_bytes(by_channel.sum(axis=0, dtype=np.int32) / channels)
 
 
+def split(pcm: bytes, channels: int) -> list[bytes]:
+    """Return each of the interleaved channels. ValueError unless ``pcm`` is a whole number of frames."""
+    if channels == 1:
+        return [pcm]
+    return [channel.tobytes() for channel in np.frombuffer(pcm, _INT16).reshape(-1, channels).T]
+
+
+def interleave(channels: list[bytes]) -> bytes:
+    """Return frames of these channels, which are of one length. The opposite of :func:`split`."""
+    if len(channels) == 1:
+        return channels[0]
+    return np.stack([np.frombuffer(channel, _INT16) for channel in channels], axis=-1).tobytes()
+
+
 def level_dbfs(pcm: bytes) -> float:
     """Return the RMS level in dB below full scale: 0 for a full square wave, -120 for silence or nothing."""
     samples = np.frombuffer(pcm, _INT16).astype(np.float64)
@@ -293,9 +309,10 @@ _ENCODERS: dict[Encoding, Callable[[bytes], bytes]] = {
 class Converter:
     """A stream's way from one format to another: decode, mix to mono, resample, encode.
 
-    Several target channels all carry the mono mix. Chunks may be cut anywhere, inside a sample too: an
-    incomplete frame waits for the next call, and ``reset`` and ``finish`` drop it. Where both formats are
-    equal, ``identity`` is true and ``process`` returns its very argument.
+    Several target channels all carry the mono mix, unless the source has as many: then each keeps its own.
+    Chunks may be cut anywhere, inside a sample too: an incomplete frame waits for the next call, and ``reset``
+    and ``finish`` drop it. Where both formats are equal, ``identity`` is true and ``process`` returns its very
+    argument.
     """
 
     def __init__(self, source: AudioFormat, target: AudioFormat) -> None:
@@ -304,13 +321,15 @@ class Converter:
         self.identity = source == target
         self._decode = _DECODERS[source.encoding]
         self._encode = _ENCODERS[target.encoding]
-        self._resampler = Resampler(source.rate, target.rate)
+        self._mixed = source.channels != target.channels
+        channels = 1 if self._mixed else source.channels
+        self._resamplers = [Resampler(source.rate, target.rate) for _ in range(channels)]
         self._incomplete = b""
 
     @property
     def held(self) -> int:
         """Samples at the target's rate that :meth:`finish` would return now."""
-        return self._resampler.held
+        return self._resamplers[0].held
 
     def process(self, data: bytes) -> bytes:
         """Take bytes in the source's format and return what has become ready, in the target's."""
@@ -319,24 +338,23 @@ class Converter:
         data = self._incomplete + data
         whole = len(data) - len(data) % self.source.frame_bytes
         self._incomplete = data[whole:]
-        mono = to_mono(self._decode(data[:whole]), self.source.channels)
-        return self._frames(self._resampler.process(mono))
+        pcm = self._decode(data[:whole])
+        channels = [to_mono(pcm, self.source.channels)] if self._mixed else split(pcm, self.source.channels)
+        return self._frames([each.process(mono) for each, mono in zip(self._resamplers, channels, strict=True)])
 
     def finish(self) -> bytes:
         """Return what was held back, and be ready for another stream."""
         self._incomplete = b""
-        return self._frames(self._resampler.finish())
+        return self._frames([each.finish() for each in self._resamplers])
 
     def reset(self) -> None:
         """Forget the stream: what was held back was never heard."""
         self._incomplete = b""
-        self._resampler.reset()
+        for each in self._resamplers:
+            each.reset()
 
-    def _frames(self, mono: bytes) -> bytes:
-        """Encode mono PCM and give every channel of the target a copy of it."""
-        encoded = self._encode(mono)
-        if self.target.channels == 1:
-            return encoded
-        sample_bytes = self.target.frame_bytes // self.target.channels
-        samples = np.frombuffer(encoded, f"V{sample_bytes}")
-        return np.repeat(samples, self.target.channels).tobytes()
+    def _frames(self, channels: list[bytes]) -> bytes:
+        """Encode the PCM of each channel, or that of one for all, and interleave them."""
+        if self._mixed:
+            channels *= self.target.channels
+        return self._encode(interleave(channels))

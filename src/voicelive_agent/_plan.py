@@ -26,6 +26,8 @@ class Plan:
     """Samples per second of the agent's audio on the wire."""
     output_sample_bytes: int = 2
     """2 for PCM16, 1 for G.711."""
+    heard_estimated: bool = False
+    """Whether the sink only estimates what was heard, because nothing confirms it."""
     client_barge_in: bool = False
     """Whether speech of the user interrupts the agent though the service was told not to (interrupt_response)."""
     pregenerated: bool = True

@@ -40,6 +40,7 @@ class Playback:
         self._half: tuple[str, int] = ("", 0)  # item and bytes of a sample that a message boundary cut in two
         self._silent_since = float("-inf")
         self.pending = 0
+        self.in_flight = 0  # of these, what a flush can no longer stop
 
     # What happened.
 
@@ -81,6 +82,13 @@ class Playback:
             newly_heard -= part
             if part < samples:
                 self._queue.appendleft((item, samples - part))
+
+    def unstoppable(self, now: float) -> int:
+        """Silence is asked for: what is on its way counts as heard. How many milliseconds that is."""
+        samples = min(self.in_flight, self.pending)
+        self.advance(self.pending - samples, now)
+        self.in_flight = 0
+        return samples * 1000 // self._rate
 
     def flush(self) -> list[ItemAudio]:
         """What is pending will not be heard. The items this cuts short, newest first."""

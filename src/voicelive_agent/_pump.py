@@ -60,6 +60,11 @@ class Pump:
         return self._backlog - (-self._sink.pending * self._format.rate // self._sink.format.rate)
 
     @property
+    def in_flight(self) -> int:
+        """Samples of these, at the wire's rate, that a flush could no longer stop; rounded down."""
+        return int(getattr(self._sink, "in_flight", 0)) * self._format.rate // self._sink.format.rate
+
+    @property
     def stalled(self) -> bool:
         """Whether the sink has audio and does not play it."""
         return self._played[1] == math.inf

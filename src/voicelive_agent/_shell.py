@@ -27,9 +27,9 @@ from ._outputs import CallTool, CancelTool, End, FinishPlayback, MoveSpeech, Out
 from ._plan import Plan
 from ._pump import SILENCE, Pump
 from ._speech import Speech
-from .audio import AudioSink, AudioSource, WireFormats
+from .audio import AudioSink, AudioSource, CallMember, CallObserver, WireFormats
 from .config import Settings
-from .events import EndReason, MicrophoneDropped, SessionEnded, SessionStarted, State, Verdict
+from .events import EndReason, Event, MicrophoneDropped, SessionEnded, SessionStarted, State, Verdict
 from .tools import Tool, ToolContext, ToolThreads, run_tool
 
 logger = logging.getLogger("voicelive_agent")
@@ -87,27 +87,78 @@ class Shell:
         self._running_tools: dict[str, anyio.CancelScope] = {}
         self._speeches: dict[int, Speech] = {}
         self._dropped = 0  # samples of the microphone, not yet told
+        self._stepping = False
+        both: list[object] = [source, sink]
+        self._transports = both[:1] if both[0] is both[1] else both  # who is source and sink in one takes part once
+        self._observers = [each for each in self._transports if isinstance(each, CallObserver)]
 
     def _make_pump(self, sink: AudioSink) -> Pump:
         from ._pcm import Converter
 
         converter = Converter(self._formats.output, sink.format)
-        return Pump(sink, self._formats.output, converter, clock=self._loop.time, tell=self.events.put)
+        return Pump(sink, self._formats.output, converter, clock=self._loop.time, tell=self.tell)
+
+    # --- what a source or a sink may do, see audio.Call ---
+
+    def begin(self) -> None:
+        """Let the source and the sink know that their call begins."""
+        for member in self._transports:
+            if isinstance(member, CallMember):
+                member.join(self)
+
+    def tell(self, event: Event) -> None:
+        """An event for those who take part, at once, and for the consumer in its turn."""
+        for observer in self._observers:
+            try:
+                observer.observe(event)
+            except Exception as error:  # noqa: BLE001  (the border to sources and sinks: it comes out of run())
+                self.fail(error)
+        self.events.put(event)
+
+    def fail(self, error: Exception) -> None:
+        """End the call with this exception."""
+        self.error = self.error or error
+        self.close(Verdict(EndReason.FAILED, f"{type(error).__name__}: {error}"))
+
+    def hang_up(self, detail: str) -> None:
+        """The far end has left."""
+        self.close(Verdict(EndReason.HUNG_UP, detail))
+
+    def interrupt(self) -> None:
+        """Stop talking, at once."""
+        self.post(self.conversation.interrupt)
+
+    def send_text(self, text: str) -> None:
+        """Let the user have typed this."""
+        self.post(self.conversation.send_text, text)
 
     # --- the step ---
 
     def step(self, act: Callable[..., list[Output]], *args: Any, **kwargs: Any) -> None:
-        """Feed the conversation and do what it says, all at once. What the sink raises ends the call."""
+        """Feed the conversation and do what it says, all at once. What the sink raises ends the call.
+
+        What a source or a sink asks for while it is told something comes after that.
+        """
+        if self._stepping:
+            self._loop.call_soon(functools.partial(self.step, act, *args, **kwargs))
+            return
+        self._stepping = True
+        try:
+            self._do(act, args, kwargs)
+        finally:
+            self._stepping = False
+        if self.error is not None and not self._over.is_set():
+            self.close(Verdict(EndReason.FAILED, f"{type(self.error).__name__}: {self.error}"))
+
+    def _do(self, act: Callable[..., list[Output]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         pending = 0
         if self._pump is not None:
             pending = sys.maxsize  # a sink that cannot tell has been heard no further
             with self._sink_border():
-                pending = self._pump.pending
+                pending, self.conversation.in_flight = self._pump.pending, self._pump.in_flight
         for output in act(*args, pending=pending, now=self._loop.time(), **kwargs):
             self._perform(output)
         self._arm_timer()
-        if self.error is not None and not self._over.is_set():
-            self.close(Verdict(EndReason.FAILED, f"{type(self.error).__name__}: {self.error}"))
 
     def refresh(self) -> None:
         """Let the conversation know what was heard until now, if this is its thread; else it is as of late."""
@@ -195,7 +246,7 @@ class Shell:
                     self._started.set()
                 elif isinstance(output, SessionEnded):
                     self._tell_dropped()
-                self.events.put(output)
+                self.tell(output)
 
     def _arm_timer(self) -> None:
         """Exactly one timer. An earlier one is left: it finds nothing to do and is armed anew."""
@@ -211,7 +262,7 @@ class Shell:
         try:
             self.step(self.conversation.tick)
         except Exception as error:  # noqa: BLE001  (nobody waits for a timer: the call ends with it)
-            self._fail(error)
+            self.fail(error)
 
     # --- the tasks ---
 
@@ -251,13 +302,9 @@ class Shell:
             if task is None or task.cancelling():
                 raise
             # Something it waited for was cancelled. Unless it fails, the call would go on deaf or mute.
-            self._fail(RuntimeError(f"{work.__name__.strip('_')}() was cancelled, but not by this call."))
+            self.fail(RuntimeError(f"{work.__name__.strip('_')}() was cancelled, but not by this call."))
         except Exception as error:  # noqa: BLE001  (the border to sources and sinks: it comes out of run())
-            self._fail(error)
-
-    def _fail(self, error: Exception) -> None:
-        self.error = self.error or error
-        self.close(Verdict(EndReason.FAILED, f"{type(error).__name__}: {error}"))
+            self.fail(error)
 
     async def _read(self) -> None:
         receive = self._connection.receive
@@ -330,7 +377,7 @@ class Shell:
 
     def _tell_dropped(self) -> None:
         if self._dropped:
-            self.events.put(MicrophoneDropped(self._dropped * 1000 // self._formats.input.rate))
+            self.tell(MicrophoneDropped(self._dropped * 1000 // self._formats.input.rate))
             self._dropped = 0
 
     async def _send_audio(self, audio: bytes) -> None:

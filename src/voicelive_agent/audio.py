@@ -7,8 +7,11 @@ the only converter. Whoever opens a source or a sink closes it; the agent only u
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias, runtime_checkable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
+
+if TYPE_CHECKING:
+    from .events import Event
 
 __all__ = [
     "MAX_RATE",
@@ -16,6 +19,10 @@ __all__ = [
     "AudioFormat",
     "AudioSink",
     "AudioSource",
+    "Call",
+    "CallMember",
+    "CallObserver",
+    "EchoReference",
     "Encoding",
     "WireFormats",
     "negotiate",
@@ -30,6 +37,9 @@ MAX_RATE = 384_000
 
 Encoding: TypeAlias = Literal["pcm16", "g711_ulaw", "g711_alaw"]
 """How one sample is written: 16-bit little-endian PCM, or one byte of G.711."""
+
+EchoReference: TypeAlias = Literal["server", "client"]
+"""What the service subtracts from the microphone: what it sent ("server"), or the second channel ("client")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +71,10 @@ class AudioSource(Protocol):
 
     Chunks may have any length that is a whole number of frames. The end of the iteration is the end of the
     speaker's side; a live source goes on for ever.
+
+    A source may also have ``echo_cancellation``, an :data:`EchoReference` or None: what the service is asked to do
+    about the agent's own voice, unless the configuration says it. With "client" its format has two channels, the
+    second of which is what the listener hears. And it may be a :class:`CallMember` or a :class:`CallObserver`.
     """
 
     @property
@@ -77,6 +91,10 @@ class AudioSink(Protocol):
 
     ``pending`` is the truth that barge-in rests on: it falls with the *listener's* clock, only :meth:`write`
     raises it, and what :meth:`flush` could no longer stop (with the driver, on the wire) counts as heard.
+
+    A sink may also have ``in_flight``, the samples of ``pending`` that a flush could no longer stop (without it:
+    none), and ``estimated``, true where nothing confirms what was heard. And it may be a :class:`CallMember` or a
+    :class:`CallObserver`.
     """
 
     @property
@@ -96,11 +114,47 @@ class AudioSink(Protocol):
         """Drop what is not yet heard; ``pending`` is 0 when this returns."""
 
 
+class Call(Protocol):
+    """What a source or a sink may do to the call it takes part in. Only on the thread of the event loop."""
+
+    def tell(self, event: Event) -> None:
+        """An event for the agent's hooks, in its order among the others."""
+
+    def fail(self, error: Exception) -> None:
+        """End the call with this exception, which comes out of ``run()``."""
+
+    def hang_up(self, detail: str) -> None:
+        """The far end has left, as it may: the call ends with the reason ``hung_up``."""
+
+    def interrupt(self) -> None:
+        """Stop the agent's speech, as :meth:`voicelive_agent.VoiceAgent.interrupt`."""
+
+    def send_text(self, text: str) -> None:
+        """Let the user have typed this, as :meth:`voicelive_agent.VoiceAgent.send_text`."""
+
+
+@runtime_checkable
+class CallMember(Protocol):
+    """A source or a sink that wants to act on its call."""
+
+    def join(self, call: Call) -> None:
+        """The call begins; once, though it be source and sink in one. Its end is ``SessionEnded``, or no word."""
+
+
+@runtime_checkable
+class CallObserver(Protocol):
+    """A source or a sink that wants to know what happens, at once: before the hooks, and though they be slow."""
+
+    def observe(self, event: Event) -> None:
+        """Something happened. Must not block; what it raises ends the call."""
+
+
 @dataclass(frozen=True, slots=True)
 class WireFormats:
-    """What goes over the wire in both directions, always mono, and how a session is told so.
+    """What goes over the wire in both directions, and how a session is told so.
 
-    PCM at one of :data:`SERVICE_RATES`, or G.711 at 8 kHz. ValueError for anything else.
+    PCM at one of :data:`SERVICE_RATES`, or G.711 at 8 kHz; mono, except for PCM to the service whose second
+    channel is the echo reference. ValueError for anything else.
     """
 
     input: AudioFormat
@@ -109,7 +163,8 @@ class WireFormats:
     def __post_init__(self) -> None:
         for wire in (self.input, self.output):
             rates = SERVICE_RATES if wire.encoding == "pcm16" else (8_000,)
-            if wire.rate not in rates or wire.channels != 1:
+            channels = (1, 2) if wire is self.input and wire.encoding == "pcm16" else (1,)
+            if wire.rate not in rates or wire.channels not in channels:
                 raise ValueError(
                     f"the service has no {wire}: use mono pcm16 at 8, 16 or 24 kHz, or G.711 at 8 kHz"
                 )
@@ -132,17 +187,23 @@ class WireFormats:
         return f"pcm16_{self.output.rate}hz"
 
 
-def negotiate(source: AudioFormat | None, sink: AudioFormat | None, *, openai_voice: bool) -> WireFormats:
+def negotiate(
+    source: AudioFormat | None, sink: AudioFormat | None, *, openai_voice: bool, echo_reference: bool = False
+) -> WireFormats:
     """Choose the wire's formats so that as little as possible is converted, and nothing is lost.
 
     A telephone line is G.711 end to end; PCM at a rate of the service stays as it is; any other rate becomes
     the next higher one, at most 24 kHz. The voices of OpenAI speak PCM at 24 kHz or G.711 only. None, where
-    there is no source or no sink, is PCM at 24 kHz.
+    there is no source or no sink, is PCM at 24 kHz. With ``echo_reference`` the source's second channel is that of
+    the client echo reference, and both channels go to the service. ValueError if it has not two channels of PCM.
     """
+    if echo_reference and (source is None or source.channels != 2 or source.encoding != "pcm16"):
+        raise ValueError(f"an echo reference is the second of two channels of pcm16, and the source is {source}")
     speech = _nearest(sink)
     if openai_voice and speech.encoding == "pcm16":
         speech = AudioFormat()
-    return WireFormats(input=_nearest(source), output=speech)
+    hearing = _nearest(source)
+    return WireFormats(input=replace(hearing, channels=2) if echo_reference else hearing, output=speech)
 
 
 def _nearest(native: AudioFormat | None) -> AudioFormat:

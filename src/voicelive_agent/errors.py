@@ -9,6 +9,9 @@
     |   +-- ServiceUnavailableError  5xx, refused, unreachable, or nothing said in time
     +-- SessionLostError             an open session ended and nobody asked for it; .verdict
     +-- AudioFileError               a file is not audio that can be read (also a ValueError); .path
+    +-- AudioDeviceError             a sound card cannot be used: no such device, no such rate, no PortAudio
+    |   +-- DeviceLost               an open one is gone: unplugged, taken, or its sound server died; .device
+    +-- TransportError               the far end of a transport broke its rules; .close_code
     +-- ToolError                    raised *by a tool* to tell the model, in its own words, what went wrong
 
 What the service says while a session is open is an event, not an exception.
@@ -23,15 +26,18 @@ if TYPE_CHECKING:
     from .events import Verdict
 
 __all__ = [
+    "AudioDeviceError",
     "AudioFileError",
     "AuthenticationError",
     "ConfigurationError",
     "ConnectError",
+    "DeviceLost",
     "NotFoundError",
     "RateLimitedError",
     "ServiceUnavailableError",
     "SessionLostError",
     "ToolError",
+    "TransportError",
     "VoiceLiveError",
 ]
 
@@ -94,6 +100,30 @@ class AudioFileError(VoiceLiveError, ValueError):
         super().__init__(f"{os.fspath(path)}: {fault}", hint=hint)
         self.path: str = os.fspath(path)
         self.fault = fault
+
+
+class AudioDeviceError(VoiceLiveError):
+    """A sound card, or PortAudio itself, cannot be used."""
+
+
+class DeviceLost(AudioDeviceError):
+    """A microphone or a speaker that was open is gone; ``device`` names it.
+
+    PortAudio reports nothing of that kind: what is noticed is that it no longer asks for audio, or brings none.
+    """
+
+    def __init__(self, device: str, fault: str, *, hint: str = "") -> None:
+        super().__init__(f"{device}: {fault}", hint=hint)
+        self.device = device
+        self.fault = fault
+
+
+class TransportError(VoiceLiveError):
+    """The far end of a transport broke its rules, and was told so with ``close_code``."""
+
+    def __init__(self, message: str, *, hint: str = "", close_code: int | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.close_code = close_code
 
 
 class ToolError(VoiceLiveError):

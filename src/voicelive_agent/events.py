@@ -10,13 +10,15 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, get_args
 
 __all__ = [
     "EVENT_TYPES",
     "AgentSpeaking",
     "AgentSpoke",
     "AudioRejected",
+    "DeviceReopened",
+    "DtmfReceived",
     "EndReason",
     "Event",
     "EventsDropped",
@@ -73,6 +75,8 @@ class EndReason(enum.Enum):
     """We asked for it: ``stop()``, leaving the ``async with``, cancellation."""
     SOURCE_FINISHED = "source_finished"
     """The audio source came to its end and everything was answered and heard."""
+    HUNG_UP = "hung_up"
+    """The far end left: a phone was hung up, a page closed."""
     SERVICE_CLOSED = "service_closed"
     """The service said goodbye properly, though nobody asked (close codes 1000 and 1001)."""
     EXPIRED = "expired"
@@ -109,7 +113,7 @@ class Verdict:
     @property
     def ok(self) -> bool:
         """Whether this is an ending that somebody asked for."""
-        return self.reason in (EndReason.STOPPED, EndReason.SOURCE_FINISHED)
+        return self.reason in (EndReason.STOPPED, EndReason.SOURCE_FINISHED, EndReason.HUNG_UP)
 
 
 # --- the session -------------------------------------------------------------------------------------------
@@ -175,6 +179,13 @@ class UserSpoke:
 
 
 @dataclass(frozen=True, slots=True)
+class DtmfReceived:
+    """The user pressed a key of a telephone: ``0`` to ``9``, ``*``, ``#`` or ``A`` to ``D``."""
+
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
 class TranscriptionFailed:
     """What the user said could not be transcribed. The turn, and often the answer, go on."""
 
@@ -208,6 +219,7 @@ class Interrupted:
 
     ``heard_ms`` is what the listener really heard of this item, ``received_ms`` what had arrived; ``heard_text``
     the words up to there, exact where the service gave word timestamps, else ``estimated`` from the durations.
+    ``heard_estimated``: the sink has only a clock to know by, since its far end confirms nothing.
     """
 
     item_id: str
@@ -215,6 +227,7 @@ class Interrupted:
     received_ms: int
     heard_text: str
     estimated: bool = True
+    heard_estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +238,7 @@ class TurnEnded:
     the user's speech (not of the silence after it) to the first sample heard, ``endpoint_ms`` is the part of it
     until the service noticed that end; ``barge_in_ms`` runs from the onset of the user's speech to silence. Each
     is None where it does not apply: a typed turn, an answer not interrupted. ``usage`` is the service's token
-    count, if it gave one.
+    count, if it gave one. ``heard_estimated``: see :class:`Interrupted`.
     """
 
     response_id: str
@@ -235,6 +248,7 @@ class TurnEnded:
     endpoint_ms: int | None = None
     barge_in_ms: int | None = None
     usage: Mapping[str, Any] | None = None
+    heard_estimated: bool = False
 
 
 # --- tools -------------------------------------------------------------------------------------------------
@@ -364,6 +378,16 @@ class SinkStalled:
     stalled_ms: int
 
 
+@dataclass(frozen=True, slots=True)
+class DeviceReopened:
+    """A microphone ("input") or a speaker ("output") was lost, and ``device`` took its place after ``gap_ms``."""
+
+    direction: Literal["input", "output"]
+    lost: str
+    device: str
+    gap_ms: int
+
+
 Event: TypeAlias = (
     SessionStarted
     | StateChanged
@@ -372,6 +396,7 @@ Event: TypeAlias = (
     | SpeechStopped
     | UserSpeaking
     | UserSpoke
+    | DtmfReceived
     | TranscriptionFailed
     | AgentSpeaking
     | AgentSpoke
@@ -391,6 +416,7 @@ Event: TypeAlias = (
     | EventsDropped
     | MicrophoneDropped
     | SinkStalled
+    | DeviceReopened
 )
 
 EVENT_TYPES: tuple[type[Event], ...] = get_args(Event)

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 
+from voicelive_agent._pcm import interleave
 from voicelive_agent.emulator import EmulatorSession, Options
 from voicelive_agent.emulator._audio import MAX_APPEND
 
 from .driver import Driver, Event, every, noise, only, types
+
+ECHO_REFERENCE = {"type": "server_echo_cancellation", "reference_source": "client", "channels": 2}
 
 
 def user(text: str, **fields: Any) -> dict[str, Any]:
@@ -286,6 +289,14 @@ def test_turn_detection_can_be_switched_off_and_on() -> None:
             {"modalities": ["text"], "input_audio_echo_cancellation": {"type": "server_echo_cancellation"}},
             "session.input_audio_echo_cancellation",
         ),
+        (
+            {"input_audio_echo_cancellation": {"type": "server_echo_cancellation", "channels": 2}},
+            "session.input_audio_echo_cancellation.channels",
+        ),
+        (
+            {"input_audio_echo_cancellation": ECHO_REFERENCE, "input_audio_format": "g711_ulaw"},
+            "session.input_audio_echo_cancellation.channels",
+        ),
     ],
 )
 def test_a_bad_update_is_refused_and_changes_nothing(change: dict[str, Any], param: str) -> None:
@@ -522,6 +533,22 @@ def test_bad_audio_is_refused_and_the_session_goes_on(audio: str) -> None:
 def test_an_append_over_15_mib_is_refused() -> None:
     error = refusal(Driver().ask("input_audio_buffer.append", audio="A" * (MAX_APPEND + 4)))
     assert "15 MiB" in error["message"]
+
+
+def test_of_two_channels_the_first_is_the_microphone() -> None:
+    driver = Driver()
+    session = driver.update(input_audio_echo_cancellation=ECHO_REFERENCE)[-1]["session"]
+    assert session["input_audio_echo_cancellation"] == ECHO_REFERENCE
+    loud = noise(0.6)
+    silent = bytes(len(loud))
+    assert driver.append(interleave([silent, loud])) == [], "the reference is nobody who speaks"
+    driver.append(interleave([loud, silent]) + bytes(96_000))
+    started = only(driver.events, "input_audio_buffer.speech_started")
+    mono = Driver()
+    mono.append(silent + loud + bytes(48_000))
+    assert started["audio_start_ms"] == only(mono.events, "input_audio_buffer.speech_started")["audio_start_ms"]
+    error = refusal(driver.ask("input_audio_buffer.append", audio=base64.b64encode(bytes(6)).decode()))
+    assert "frames of 4 bytes" in error["message"]
 
 
 def test_an_odd_number_of_g711_bytes_is_fine() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain, repeat
 
-from .._pcm import Resampler, alaw_to_pcm, pcm_to_alaw, pcm_to_ulaw, ulaw_to_pcm
+from .._pcm import Resampler, alaw_to_pcm, pcm_to_alaw, pcm_to_ulaw, split, ulaw_to_pcm
 from ._errors import ClientError
 
 EARS_RATE = 16_000
@@ -20,13 +20,17 @@ _FROM_PCM: dict[str, Callable[[bytes], bytes]] = {"g711_ulaw": pcm_to_ulaw, "g71
 
 
 class InputDecoder:
-    """Turns appended audio of one format into 16 kHz PCM16."""
+    """Turns appended audio of one format into 16 kHz PCM16.
 
-    def __init__(self, format: str, rate: int) -> None:
-        self.format, self.rate = format, rate
+    Of two channels the first is the microphone; the second, the client's echo reference, is left out.
+    """
+
+    def __init__(self, format: str, rate: int, channels: int = 1) -> None:
+        self.format, self.rate, self.channels = format, rate, channels
         self._to_pcm = _TO_PCM.get(format)
         self._resampler = None if rate == EARS_RATE else Resampler(rate, EARS_RATE)
-        self.bytes_per_s = rate * (1 if self._to_pcm else 2)
+        self.frame_bytes = (1 if self._to_pcm else 2) * channels
+        self.bytes_per_s = rate * self.frame_bytes
 
     def unpack(self, audio: str) -> bytes:
         """The bytes of one append; raises ClientError where they are not audio of this format."""
@@ -38,15 +42,16 @@ class InputDecoder:
             raw = base64.b64decode(audio, validate=True)
         except (binascii.Error, ValueError) as error:
             raise ClientError(f"Invalid 'audio': not base64 ({error}).", param="audio") from error
-        if not self._to_pcm and len(raw) % 2:
+        if len(raw) % self.frame_bytes:
+            frames = "16-bit samples" if self.channels == 1 else f"frames of {self.frame_bytes} bytes"
             raise ClientError(
-                f"Invalid 'audio': {len(raw)} bytes are not a whole number of 16-bit samples.", param="audio"
+                f"Invalid 'audio': {len(raw)} bytes are not a whole number of {frames}.", param="audio"
             )
         return raw
 
     def decode(self, raw: bytes) -> bytes:
         """The next part of the stream at 16 kHz."""
-        pcm = self._to_pcm(raw) if self._to_pcm else raw
+        pcm = self._to_pcm(raw) if self._to_pcm else split(raw, self.channels)[0]
         return self._resampler.process(pcm) if self._resampler else pcm
 
     def finish(self) -> bytes:

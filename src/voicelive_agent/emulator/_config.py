@@ -111,12 +111,22 @@ class Config:
                 "Turn detection of type 'semantic_vad' needs a realtime model.", param="session.turn_detection"
             )
         check_output_format(values["output_audio_format"], values["voice"], "session.output_audio_format")
-        if values.get("input_audio_echo_cancellation") and "audio" not in values["modalities"]:
+        self._check_echo_cancellation(values)
+
+    def _check_echo_cancellation(self, values: Mapping[str, Any]) -> None:
+        where = "session.input_audio_echo_cancellation"
+        echo = values.get("input_audio_echo_cancellation")
+        if echo and "audio" not in values["modalities"]:
             raise ClientError(
-                "Echo cancellation needs the modality 'audio'.",
-                code="ec_not_supported",
-                param="session.input_audio_echo_cancellation",
+                "Echo cancellation needs the modality 'audio'.", code="ec_not_supported", param=where
             )
+        if echo and echo.get("channels") == 2:
+            if echo.get("reference_source") != "client":
+                message = "Echo cancellation with 2 channels needs reference_source 'client'."
+                raise ClientError(message, code="invalid_ec_channels_requires_client", param=f"{where}.channels")
+            if values["input_audio_format"] != "pcm16":
+                message = "Echo cancellation with 2 channels needs input_audio_format 'pcm16'."
+                raise ClientError(message, code="invalid_ec_channels_format", param=f"{where}.channels")
 
     def audio_was_sent(self) -> None:
         """The voice can no longer change (realtime models with their own voices)."""
@@ -139,6 +149,11 @@ class Config:
         if self._values["input_audio_format"] != "pcm16":
             return 8000
         return int(self._values["input_audio_sampling_rate"])
+
+    @property
+    def input_channels(self) -> int:
+        """Channels of appended audio: 2 where the second is the client's echo reference."""
+        return int((self._values.get("input_audio_echo_cancellation") or {}).get("channels") or 1)
 
     @property
     def turn(self) -> TurnSettings | None:

@@ -64,6 +64,12 @@ class Hearing:
 
     def _decoder(self) -> InputDecoder:
         config = self._context.config
+        return InputDecoder(config["input_audio_format"], config.input_rate, config.input_channels)
+
+    @property
+    def item_decoder(self) -> InputDecoder:
+        """What reads the audio of an item: the same format, always one channel."""
+        config = self._context.config
         return InputDecoder(config["input_audio_format"], config.input_rate)
 
     @property
@@ -209,7 +215,7 @@ class Hearing:
 
     def listen_to_item(self, item: dict[str, Any], raw: bytes) -> None:
         """Hear the audio that the client put into an item, in the session's input format."""
-        decoder = self._decoder()
+        decoder = self.item_decoder
         pcm = decoder.decode(raw) + decoder.finish()
         self._pending += 1
         self._listen(Utterance(item, pcm, self._context.timeline.now, silent=True))

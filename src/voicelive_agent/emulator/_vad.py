@@ -49,7 +49,8 @@ class InputAudio:
 
     def configure(self, decoder: InputDecoder, turn: TurnSettings | None) -> None:
         """Use another format or other turn detection from the next append on."""
-        if (decoder.format, decoder.rate) != (self.decoder.format, self.decoder.rate):
+        old = self.decoder
+        if (decoder.format, decoder.rate, decoder.channels) != (old.format, old.rate, old.channels):
             self.decoder = decoder
         if (turn is None) != (self.turn is None):
             self._forget_speech()

@@ -187,15 +187,15 @@ class EmulatorSession:
     def _hear(self, inbound: _Inbound) -> float:
         """Process the next part of an append; its length in milliseconds."""
         assert inbound.rest is not None
-        bytes_per_s = self._hearing.decoder.bytes_per_s
-        size = bytes_per_s * _HEARD_MS_PER_CALL // 1000 // 2 * 2
+        decoder = self._hearing.decoder
+        size = decoder.rate * _HEARD_MS_PER_CALL // 1000 * decoder.frame_bytes
         part, inbound.rest = inbound.rest[:size], inbound.rest[size:]
         try:
             self._hearing.append(part)
         except Exception as error:  # noqa: BLE001  a plug-in: told to the client, and the end
             message = f"Turn detection failed. {type(error).__name__}: {error}"
             self._close(ClientError(message, code="server_error", type="server_error"), 1011, "server_error")
-        return len(part) * 1000 / bytes_per_s
+        return len(part) * 1000 / decoder.bytes_per_s
 
     def _handle(self, inbound: _Inbound) -> None:
         event_id = inbound.message.get("event_id")
@@ -270,7 +270,7 @@ class EmulatorSession:
             raise ClientError(
                 f"An item with id '{item['id']}' already exists.", code="invalid_value", param="item.id"
             )
-        audio = self._hearing.decoder.unpack(take_audio(item))
+        audio = self._hearing.item_decoder.unpack(take_audio(item))
         previous = context.items.add(item, previous_item_id)
         shown = previous if context.profile.realtime else previous_item_id or ""
         self._timeline.send("conversation.item.created", previous_item_id=shown, item=copy.deepcopy(item))
