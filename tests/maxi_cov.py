@@ -30,7 +30,7 @@ TABLE = {
     "audio": "audio",
     "history": "history",
     "_paced": "paced",
-    "_pcm": "pcm",
+    "_pcm": "pcm pcm_samples",
     "_wire": "wire",
     "_outputs": "outputs",
     "_playback": "playback",
@@ -57,6 +57,9 @@ TABLE = {
     "_settings": "settings",
     "config": "config",
     "files": "files",
+    "_wav": "wav",
+    "_wav_writer": "wav_writer",
+    "_soundfile": "soundfile",
 }
 
 

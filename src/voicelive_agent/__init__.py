@@ -38,7 +38,7 @@ if TYPE_CHECKING:
         UserSpoke,
         Verdict,
     )
-    from .files import WavSink, WavSource
+    from .files import FileSource, WavSink, WavSource
     from .history import History, HistoryItem
     from .tools import Tool, ToolContext, tool
 
@@ -72,7 +72,7 @@ _WHERE = {
         "UserSpoke",
         "Verdict",
     ),
-    "files": ("WavSink", "WavSource"),
+    "files": ("FileSource", "WavSink", "WavSource"),
     "history": ("History", "HistoryItem"),
     "tools": ("Tool", "ToolContext", "tool"),
 }
@@ -91,6 +91,7 @@ __all__ = [
     "ConnectError",
     "EndReason",
     "Event",
+    "FileSource",
     "History",
     "HistoryItem",
     "Interrupted",

@@ -404,7 +404,7 @@ def _settings(endpoint: str | Connector | None, credential: Credential | None) -
 def _check_audio(source: object, sink: object) -> None:
     """Refuse what is no source or no sink: a path, most of all."""
     if source is not None and not (_has_format(source) and hasattr(source, "__aiter__")):
-        hint = "Use WavSource(path), or an object with a format that is an asynchronous iterable of bytes."
+        hint = "Use FileSource(path), or an object with a format that is an asynchronous iterable of bytes."
         raise ConfigurationError(f"The source is no source of audio: {source!r:.80}.", hint=hint)
     if sink is not None and not (_has_format(sink) and hasattr(sink, "write") and hasattr(sink, "flush")):
         hint = "Use WavSink(path), or an object with format, pending, write() and flush()."

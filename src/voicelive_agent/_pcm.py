@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ from .audio import MAX_RATE, AudioFormat, Encoding
 __all__ = [
     "Converter",
     "Resampler",
+    "SampleType",
     "alaw_to_pcm",
     "interleave",
     "level_dbfs",
@@ -26,6 +27,7 @@ __all__ = [
     "pcm_to_ulaw",
     "split",
     "to_mono",
+    "to_pcm16",
     "ulaw_to_pcm",
 ]
 
@@ -70,7 +72,7 @@ def _kernel(rate_in: int, rate_out: int) -> _Kernel:
     divisor = math.gcd(rate_in, rate_out)
     up, down = rate_out // divisor, rate_in // divisor
     cutoff = _CUTOFF * min(1.0, rate_out / rate_in)
-    half = max(int(_HALF_S * rate_in), math.ceil(_HALF_ZERO_CROSSINGS * max(1.0, rate_in / rate_out)))
+    half = max(int(_HALF_S * rate_in), _HALF_ZERO_CROSSINGS * max(rate_in, rate_out) // rate_out)
     periods = -(-2 * half // down)  # as long as the filter: longer costs multiplications, shorter costs copies
     kernel = _Kernel(up, down, half, cutoff, down * periods, up * periods, None)
     if (kernel.step + 2 * half) * kernel.block > _MATRIX_LIMIT:
@@ -250,6 +252,52 @@ def pcm_to_ulaw(pcm: bytes) -> bytes:
 def pcm_to_alaw(pcm: bytes) -> bytes:
     """Encode 16-bit PCM as G.711 A-law. ValueError for an odd number of bytes."""
     return _ALAW_ENCODER[np.frombuffer(pcm, _UINT16)].tobytes()
+
+
+# --- Samples of other types -------------------------------------------------------------------------------
+
+SampleType: TypeAlias = Literal["u8", "s24", "s32", "f32", "f64"]
+"""How files store samples, little-endian: unsigned, signed or floating-point, and the bits of one."""
+
+
+def _from_u8(data: bytes) -> _Floats:
+    return (np.frombuffer(data, np.uint8).astype(np.float64) - 128.0) * 256.0
+
+
+def _from_s24(data: bytes) -> _Floats:
+    triples = np.frombuffer(data, np.uint8).reshape(-1, 3)
+    wide = np.zeros((len(triples), 4), np.uint8)
+    wide[:, 1:] = triples  # at the upper end of 32 bits
+    return _from_s32(wide.tobytes())
+
+
+def _from_s32(data: bytes) -> _Floats:
+    return np.frombuffer(data, "<i4") / 65536.0
+
+
+def _from_float(data: bytes, dtype: str) -> _Floats:
+    with np.errstate(invalid="ignore"):  # some kinds of NaN complain about being moved
+        samples: _Floats = np.frombuffer(data, dtype).astype(np.float64)
+    samples[np.isnan(samples)] = 0.0
+    return samples.clip(-1.0, 1.0) * 32768.0
+
+
+_STEPS_OF_16_BITS: dict[SampleType, Callable[[bytes], _Floats]] = {
+    "u8": _from_u8,
+    "s24": _from_s24,
+    "s32": _from_s32,
+    "f32": lambda data: _from_float(data, "<f4"),
+    "f64": lambda data: _from_float(data, "<f8"),
+}
+
+
+def to_pcm16(data: bytes, sample_type: SampleType) -> bytes:
+    """Return samples of another type as 16-bit PCM.
+
+    Each is rounded to the nearest step, halves to the even one, without dither; what is beyond full scale (1.0 of
+    floating point) is clipped, and NaN is silence. ValueError unless the samples are whole.
+    """
+    return _to_bytes(_STEPS_OF_16_BITS[sample_type](data))
 
 
 # --- Mixing and levels ------------------------------------------------------------------------------------

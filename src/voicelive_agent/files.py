@@ -1,63 +1,61 @@
-"""Recordings as somebody who speaks, and as somebody who listens: WAV files of 16-bit PCM.
+"""Recordings as somebody who speaks, and as somebody who listens.
 
 Both keep time: a source is paced like a microphone, and a sink hears what is written to it at the speed of
-speech, so that a conversation between files has the timing of one between people. RIFF is read and written
-here because the standard library's ``wave`` takes a rate of zero for audio and refuses streamed files.
+speech, so that a conversation between files has the timing of one between people.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
-import struct
+import stat
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, NamedTuple, Self, TypeAlias
+from typing import BinaryIO, Protocol, Self, TypeAlias
 
 import anyio
 
 from ._paced import PacedQueue
-from .audio import MAX_RATE, AudioFormat
+from ._soundfile import kind_of, read_other
+from ._wav import HEAD_BYTES, OtherCodec, WavFile, is_wav, read_wav
+from ._wav_writer import WavWriter
+from .audio import AudioFormat
 from .errors import AudioFileError
 
-__all__ = ["WavSink", "WavSource", "WavWriter"]
+__all__ = ["FileSource", "WavSink", "WavSource", "WavWriter"]
 
 StrPath: TypeAlias = str | os.PathLike[str]
 
-_MAX_CHUNKS = 1_000  # a real file has a handful of chunks before its audio
-_STREAMED = (0, 0xFFFF_FFFF)  # data sizes that a writer leaves which could not go back
-_OTHER_ENCODINGS = {
-    0x0003: "floating-point samples",
-    0x0006: "A-law samples",
-    0x0007: "mu-law samples",
-    0xFFFE: "a WAVE_FORMAT_EXTENSIBLE header",
-}
+
+class _Recording(Protocol):
+    """A file that was examined."""
+
+    @property
+    def format(self) -> AudioFormat: ...
+    @property
+    def frames(self) -> int: ...
+    @property
+    def truncated(self) -> bool: ...
+    def blocks(self, file: BinaryIO, frames: int) -> Iterator[bytes]: ...
 
 
-# --- Reading ----------------------------------------------------------------------------------------------
+class FileSource:
+    """A recording as a speaker: an AudioSource at the file's own rate and channels.
 
-
-class _WavInfo(NamedTuple):
-    format: AudioFormat
-    data_at: int
-    frames: int
-    truncated: bool
-
-
-class WavSource:
-    """A WAV file as a speaker: an AudioSource of 16-bit PCM, at the file's own rate and channels.
+    WAV of every usual kind, and with ``pip install "voicelive-agent[audio]"`` also FLAC, Ogg, MP3, AIFF and more;
+    how it begins decides what it is, and not its name. The format is 16-bit PCM, to which other samples are
+    rounded; G.711 in a WAV file stays G.711, so that a recorded telephone reaches the service as it is.
 
     ``speed`` is 1.0 for real time, 8.0 for eight times as fast, None for as fast as it is asked. Each
     iteration reads the file from its beginning, ``block_ms`` of audio at a time; a block comes when a
-    microphone would have recorded it, and a late reader gets at once what it missed. ``clock`` returns
-    seconds; by default it is the event loop's.
+    microphone would have recorded it, and a late reader gets at once what it missed. Never more than a block is in
+    memory. ``clock`` returns seconds; by default it is the event loop's.
 
     The file is examined here: AudioFileError if it is missing, or is not such a file. ``truncated`` is true
-    if it ends before its header says; what is there is played.
+    if a WAV file ends before its header says; what is there is played.
     """
 
     def __init__(
@@ -77,17 +75,17 @@ class WavSource:
         self.block_ms = block_ms
         self._clock = clock
         with _opened(self.path) as file:
-            self._info = _examined(file, self.path)
+            self._recording = self._examined(file)
 
     @property
     def format(self) -> AudioFormat:
-        """The file's own format."""
-        return self._info.format
+        """Rate and channels of the file, as 16-bit PCM or as the G.711 that it holds."""
+        return self._recording.format
 
     @property
     def frames(self) -> int:
         """Samples of each channel in the file."""
-        return self._info.frames
+        return self._recording.frames
 
     @property
     def duration_s(self) -> float:
@@ -96,11 +94,11 @@ class WavSource:
 
     @property
     def truncated(self) -> bool:
-        """Whether the file ends before its header says."""
-        return self._info.truncated
+        """Whether a WAV file ends before its header says."""
+        return self._recording.truncated
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield the recording from its beginning. AudioFileError if it cannot be opened any more."""
+        """Yield the recording from its beginning. AudioFileError if it cannot be read any more."""
         begin, frames = self._clock(), 0
         with contextlib.closing(self._blocks()) as blocks:
             for pcm in blocks:
@@ -111,20 +109,41 @@ class WavSource:
                 yield pcm
 
     def _blocks(self) -> Generator[bytes, None, None]:
-        frame_bytes = self.format.frame_bytes
-        block_bytes = max(1, self.format.rate * self.block_ms // 1000) * frame_bytes
-        left = self.frames * frame_bytes
+        frames = max(1, self.format.rate * self.block_ms // 1000)
         with _opened(self.path) as file:
-            file.seek(self._info.data_at)
-            while pcm := file.read(min(block_bytes, left)):
-                left -= len(pcm)
-                yield pcm
+            yield from self._recording.blocks(file, frames)
+
+    def _examined(self, file: BinaryIO) -> _Recording:
+        head = file.read(HEAD_BYTES)
+        if not is_wav(head):
+            return read_other(file, self.path, kind_of(head, self.path))
+        try:
+            return read_wav(file, self.path)
+        except OtherCodec as other:
+            return read_other(file, self.path, f"a WAV file of {other.codec}")
+
+
+class WavSource(FileSource):
+    """A WAV file as a speaker: a :class:`FileSource` that needs no other package, and reads nothing else.
+
+    Integers of 8, 16, 24 and 32 bits, floating point of 32 and 64, A-law and mu-law; plain, RF64, BW64 and
+    WAVE_FORMAT_EXTENSIBLE; streamed and truncated files too.
+    """
+
+    def _examined(self, file: BinaryIO) -> WavFile:
+        return read_wav(file, self.path)
 
 
 @contextlib.contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, whose failures are AudioFileErrors."""
     try:
-        file = path.open("rb")
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):  # opening a pipe would wait for somebody who writes
+            what = "a directory" if stat.S_ISDIR(mode) else "a pipe or a device"
+            raise AudioFileError(path, f"is {what}, not a file.", hint="Give the path of a recording.")
+        with path.open("rb") as file:
+            yield file
     except FileNotFoundError as missing:
         raise AudioFileError(
             path, "there is no such file.", hint=f"Check the path: it was looked for in {Path.cwd()}."
@@ -132,139 +151,9 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     except OSError as failure:
         raise AudioFileError(
             path,
-            f"cannot be opened: {failure.strerror or failure}.",
+            f"cannot be read: {failure.strerror or failure}.",
             hint="It must be a file that you may read.",
         ) from failure
-    with file:
-        yield file
-
-
-def _examined(file: BinaryIO, path: Path) -> _WavInfo:
-    size = file.seek(0, os.SEEK_END)
-    file.seek(0)
-    riff = file.read(12)
-    if not riff:
-        raise AudioFileError(path, "the file is empty.", hint="Record it again.")
-    if len(riff) < 12 or riff[:4] != b"RIFF" or riff[8:] != b"WAVE":
-        raise AudioFileError(path, f"is not a WAV file: it begins with {riff!r}.", hint=_convert(path))
-    format: AudioFormat | None = None
-    for _ in range(_MAX_CHUNKS):
-        header = file.read(8)
-        if len(header) < 8:
-            break
-        name, length = struct.unpack("<4sI", header)
-        if name == b"data" and format is not None:
-            return _located(path, format, file.tell(), length, size)
-        if name == b"fmt ":
-            format = _format(file.read(16), path)
-            length -= 16
-        file.seek(length + length % 2, os.SEEK_CUR)  # chunks begin at even places
-    missing = "audio" if format else "description of a format"
-    raise AudioFileError(path, f"the header is cut short: there is no {missing}.", hint="Record it again.")
-
-
-def _format(fmt: bytes, path: Path) -> AudioFormat:
-    if len(fmt) < 16:
-        raise AudioFileError(path, "the header is cut short.", hint="Record it again.")
-    tag, channels, rate, bits = struct.unpack("<HHI6xH", fmt)
-    if tag in _OTHER_ENCODINGS:
-        raise AudioFileError(path, f"has {_OTHER_ENCODINGS[tag]}, not supported yet here.", hint=_convert(path))
-    if tag != 1:
-        raise AudioFileError(path, f"has samples of unknown encoding {tag:#06x}.", hint=_convert(path))
-    if bits != 16:
-        raise AudioFileError(path, f"has {bits}-bit samples, not supported yet here.", hint=_convert(path))
-    if not channels:
-        raise AudioFileError(path, "the header says that it has no channels.", hint="Record it again.")
-    if not 1 <= rate <= MAX_RATE:
-        raise AudioFileError(path, f"the header says {rate} samples per second.", hint="Record it again.")
-    return AudioFormat(rate=rate, channels=channels)
-
-
-def _located(path: Path, format: AudioFormat, data_at: int, length: int, size: int) -> _WavInfo:
-    available = size - data_at
-    expected = available if length in _STREAMED else length
-    frames = min(available, expected) // format.frame_bytes
-    if not frames:
-        raise AudioFileError(path, "holds no audio, only a header.", hint="Record it again.")
-    return _WavInfo(format, data_at, frames, truncated=available < expected)
-
-
-def _convert(path: Path) -> str:
-    return f"Convert it: sox {path.name} -b 16 -e signed-integer {path.stem}-pcm16.wav"
-
-
-# --- Writing ----------------------------------------------------------------------------------------------
-
-
-class WavWriter:
-    """A WAV file of 16-bit PCM that grows, and is whole after every :meth:`write`.
-
-    Silence costs nothing until sound follows: it is a hole in the file, where the system knows holes. OSError
-    if the file cannot be created or written, or would exceed the 4 GiB that a WAV file may have.
-    """
-
-    _HEADER_BYTES = 44
-
-    def __init__(self, path: StrPath, rate: int, channels: int = 1) -> None:
-        self.path: Path = Path(path)
-        self.format: AudioFormat = AudioFormat(rate=rate, channels=channels)
-        self.frames: int = 0
-        self._file = self.path.open("wb", buffering=0)  # what a buffer could not write, its close() tries again
-        try:
-            self._patch()
-        except OSError:
-            self._file.close()
-            raise
-
-    def write(self, pcm: bytes | memoryview) -> None:
-        """Append whole frames of interleaved samples. ValueError if they are not whole."""
-        frames, rest = divmod(len(pcm), self.format.frame_bytes)
-        if rest:
-            raise ValueError(f"{len(pcm)} bytes are not whole frames of {self.format.frame_bytes} bytes")
-        end = self._place(self.frames + frames)
-        self._put(end - len(pcm), pcm)
-        self.frames += frames
-        self._patch()
-
-    def write_silence(self, frames: int) -> None:
-        """Append silence. It is in the file when sound follows, or at the end."""
-        if frames < 0:
-            raise ValueError(f"cannot append {frames} frames of silence")
-        self._place(self.frames + frames)
-        self.frames += frames
-
-    def close(self) -> None:
-        """Make the file whole and close it."""
-        if self._file.closed:
-            return
-        with self._file:
-            self._file.truncate(self._place(self.frames))
-            self._patch()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def _place(self, frame: int) -> int:
-        place = self._HEADER_BYTES + frame * self.format.frame_bytes
-        if place > 0xFFFF_FFFF:
-            raise OSError(errno.EFBIG, "a WAV file cannot be larger than 4 GiB", str(self.path))
-        return place
-
-    def _patch(self) -> None:
-        rate, channels, frame_bytes = self.format.rate, self.format.channels, self.format.frame_bytes
-        data = self.frames * frame_bytes
-        fmt = struct.pack("<4sIHHIIHH", b"fmt ", 16, 1, channels, rate, rate * frame_bytes, frame_bytes, 16)
-        riff = struct.pack("<4sI4s", b"RIFF", data + self._HEADER_BYTES - 8, b"WAVE")
-        self._put(0, riff + fmt + struct.pack("<4sI", b"data", data))
-
-    def _put(self, place: int, data: bytes | memoryview) -> None:
-        self._file.seek(place)
-        left = memoryview(data)
-        while left:  # an almost full disk takes a part and fails at the next
-            left = left[self._file.write(left) :]
 
 
 class WavSink:

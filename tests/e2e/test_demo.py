@@ -45,7 +45,7 @@ def run_demo(out: Path, *options: str) -> Demo:
     data = (out / "demo.wav").read_bytes()
     assert data[:4] == b"RIFF"
     assert sorted(path.name for path in out.iterdir()) == ["demo.wav"]
-    samples = np.frombuffer(data[44:], "<i2").reshape(-1, 2)
+    samples = np.frombuffer(data[data.index(b"data") + 8 :], "<i2").reshape(-1, 2)
     return Demo(done.stdout, samples[:, 0], samples[:, 1])
 
 
