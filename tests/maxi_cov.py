@@ -23,7 +23,7 @@ PACKAGE = "voicelive_agent"
 TESTS = Path(__file__).parent
 ROOT = TESTS.parent
 
-# modules: their own tests (file names without "test_" and ".py"; * stands for several)
+# modules: their own tests (files without "test_" and ".py"; * stands for several)
 TABLE = {
     "events": "events",
     "errors _connection": "errors",
@@ -60,6 +60,19 @@ TABLE = {
     "_wav": "wav",
     "_wav_writer": "wav_writer",
     "_soundfile": "soundfile",
+    "websocket/_position": "websocket_position",
+    "websocket/_limits": "websocket_limits",
+    "websocket/_inbox": "websocket_inbox",
+    "websocket/_outbox": "websocket_outbox",
+    "websocket/_dialect": "websocket_dialect",
+    "websocket/_adapters": "websocket_adapters",
+    "websocket/_audio": "websocket_audio",
+    "websocket/browser": "websocket_browser",
+    "websocket/twilio": "websocket_twilio",
+    "websocket/acs": "websocket_acs",
+    "web/_tickets": "web/tickets",
+    "web/_visitors": "web/visitors",
+    "web/_guard": "web/guard",
 }
 
 
@@ -91,22 +104,29 @@ def measure(row: tuple[str, str], directory: Path) -> Result:
     """Run the tests of one row and look at its modules."""
     names, patterns = row
     modules = [module for module in names.split() if (ROOT / "src" / PACKAGE / f"{module}.py").exists()]
-    tests = [str(path) for name in patterns.split() for path in sorted(TESTS.glob(f"test_{name}.py"))]
+    tests = [str(path) for name in patterns.split() for path in sorted(TESTS.glob(pattern_of(name)))]
     lines = [f"{module:<18} skipped: no such module" for module in names.split() if module not in modules]
     if not tests:
         lines += [f"{module:<18} skipped: it has no tests ({patterns})" for module in modules]
     if not modules or not tests:
         return Result(lines, failed=False)
-    data = directory / f"{modules[0]}.coverage"
-    source = ",".join(f"{PACKAGE}.{module}" for module in modules)
+    data = directory / f"{modules[0].replace('/', '.')}.coverage"
+    source = ",".join(f"{PACKAGE}.{module.replace('/', '.')}" for module in modules)
     run = coverage("run", "--branch", f"--source={source}", f"--data-file={data}", "-m", "pytest", "-q", *tests)
     if run.returncode != 0:
         return Result([*lines, f"{names:<18} its tests fail"], failed=True, output=run.stdout + run.stderr)
     report = coverage("json", "-q", f"--data-file={data}", "-o", "-")
     files: dict[str, Any] = json.loads(report.stdout)["files"] if report.returncode == 0 else {}
-    found = {Path(name).stem: summary for name, summary in files.items()}
+    inside = {Path(name).parts[Path(name).parts.index(PACKAGE) + 1 :]: each for name, each in files.items()}
+    found = {"/".join(parts).removesuffix(".py"): summary for parts, summary in inside.items()}
     judged = [line_of(module, found.get(module)) for module in modules]
     return Result(lines + [line for line, _ in judged], failed=not all(whole for _, whole in judged))
+
+
+def pattern_of(name: str) -> str:
+    """``web/guard`` -> ``web/test_guard.py``."""
+    folder, slash, stem = name.rpartition("/")
+    return f"{folder}{slash}test_{stem}.py"
 
 
 def coverage(*arguments: str) -> subprocess.CompletedProcess[str]:
