@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import anyio
 import pytest
 
-from voicelive_agent import AudioFormat, State
+from voicelive_agent import State
 from voicelive_agent._connection import ConnectionEnded
 from voicelive_agent.config import Settings
 from voicelive_agent.emulator import Options
@@ -19,14 +18,12 @@ from voicelive_agent.events import EndReason
 from voicelive_agent.testing import (
     MemorySink,
     MemorySource,
-    check_sink,
-    check_source,
     connect,
     run_fast,
     run_virtual,
 )
 
-from .agent_driver import Recorder, emulated, leftover_tasks, silence, source, tone, virtual
+from .agent_driver import Recorder, emulated, silence, source, tone, virtual
 
 # --- memory sources and sinks --------------------------------------------------------------------------------
 
@@ -194,136 +191,6 @@ async def test_a_brain_that_raises_is_the_sessions_affair() -> None:
         await agent.reach(State.ERROR)
         agent.stop()
     assert "no idea" in str(agent.seen)
-
-
-# --- the contract of a source --------------------------------------------------------------------------------
-
-
-class Source:
-    def __init__(self, *chunks: Any, format: Any = None) -> None:
-        self.format = format or AudioFormat()
-        self.chunks = chunks
-        self.closed = False
-
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        try:
-            for chunk in self.chunks:
-                yield chunk
-        finally:
-            self.closed = True
-
-
-@pytest.mark.parametrize(
-    ("wrong", "words"),
-    [
-        (Source(format="pcm16"), "format must be an AudioFormat"),
-        (Source("text"), "must be bytes, not str"),
-        (Source(b"\0\0", bytearray(2)), "must be bytes, not bytearray"),
-        (Source(b"\0\0\0"), "whole number of frames"),
-        (Source(b"\0\0", format=AudioFormat(channels=2)), "whole number of frames"),
-    ],
-)
-async def test_a_source_that_breaks_its_contract_is_found_out(wrong: Any, words: str) -> None:
-    with pytest.raises(AssertionError, match=words):
-        await check_source(wrong)
-
-
-async def test_what_cannot_be_iterated_is_no_source() -> None:
-    class Deaf:
-        format = AudioFormat()
-
-    class Plain:
-        format = AudioFormat()
-
-        def __aiter__(self) -> Any:
-            return iter([b""])
-
-    for wrong in (Deaf(), Plain()):
-        with pytest.raises(AssertionError, match="async for"):
-            await check_source(wrong)  # type: ignore[arg-type]
-
-
-async def test_a_good_source_passes_and_is_left_properly() -> None:
-    endless = Source(*[silence(20)] * 100)
-    await check_source(endless, chunks=3)
-    assert endless.closed
-    await check_source(MemorySource(paced=False))  # one that says nothing is a source too
-    await check_source(MemorySource(b"\xff" * 8, format=AudioFormat("g711_ulaw", 8000), paced=False))
-    assert not leftover_tasks()
-
-
-# --- the contract of a sink ----------------------------------------------------------------------------------
-
-
-class Sink:
-    """A good sink at first: the listener hears nothing by himself."""
-
-    def __init__(self) -> None:
-        self.format: Any = AudioFormat()
-        self.samples = 0
-
-    @property
-    def pending(self) -> int:
-        return self.samples
-
-    def write(self, pcm: bytes) -> None:
-        self.samples += len(pcm) // 2
-
-    def flush(self) -> None:
-        self.samples = 0
-
-
-class BytesCounted(Sink):
-    def write(self, pcm: bytes) -> None:
-        self.samples += len(pcm)
-
-
-class NotCounted(Sink):
-    def write(self, pcm: bytes) -> None:
-        pass
-
-
-class CountedBackwards(Sink):
-    def write(self, pcm: bytes) -> None:
-        self.samples -= len(pcm) // 2
-
-
-class FlushedLater(Sink):
-    def flush(self) -> None:
-        pass
-
-
-class SilenceCounted(Sink):
-    def write(self, pcm: bytes) -> None:
-        self.samples += len(pcm) // 2 or 1
-
-
-class WithoutFormat(Sink):
-    def __init__(self) -> None:
-        super().__init__()
-        self.format = "pcm16"
-
-
-@pytest.mark.parametrize(
-    ("make", "words"),
-    [
-        (BytesCounted, "once, in samples"),
-        (NotCounted, "must rise"),
-        (CountedBackwards, "once, in samples"),
-        (FlushedLater, "when flush"),
-        (SilenceCounted, "nothing written"),
-        (WithoutFormat, "format must be an AudioFormat"),
-    ],
-)
-def test_a_sink_that_breaks_its_contract_is_found_out(make: Callable[[], Any], words: str) -> None:
-    with pytest.raises(AssertionError, match=words):
-        check_sink(make())
-
-
-def test_a_good_sink_passes() -> None:
-    check_sink(Sink())
-    check_sink(MemorySink())
-    check_sink(MemorySink(AudioFormat("g711_ulaw", 8000)), silence_ms=(0, 500))
 
 
 @virtual

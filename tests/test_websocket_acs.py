@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from voicelive_agent.audio import AudioFormat
 from voicelive_agent.events import DtmfReceived
 from voicelive_agent.websocket import AudioMetadata, AzureCommunicationServices
-from voicelive_agent.websocket._dialect import Action, Audio, Ignored, Refused, Rejected, Tell
 from voicelive_agent.websocket._outbox import Outbox
 from voicelive_agent.websocket.acs import LEAD_MS
+from voicelive_agent.websocket.dialect import Action, Audio, Ignored, Refused, Rejected, Tell
 
 METADATA: dict[str, Any] = {
     "kind": "AudioMetadata",

@@ -14,7 +14,8 @@ from voicelive_agent import events
 from voicelive_agent.audio import AudioFormat
 from voicelive_agent.events import EndReason, State, Verdict
 from voicelive_agent.websocket import Browser, Hello, browser
-from voicelive_agent.websocket._dialect import (
+from voicelive_agent.websocket._position import Position
+from voicelive_agent.websocket.dialect import (
     Action,
     Audio,
     Ignored,
@@ -27,7 +28,6 @@ from voicelive_agent.websocket._dialect import (
     RoundTrip,
     Typed,
 )
-from voicelive_agent.websocket._position import Position
 
 READY = Reply('{"type":"ready","rate":24000,"generation":0}')
 

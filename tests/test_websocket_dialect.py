@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from voicelive_agent.audio import AudioFormat
 from voicelive_agent.events import DtmfReceived
 from voicelive_agent.websocket import Dialect
-from voicelive_agent.websocket._dialect import decoded, encoded, is_count, parsed, shown, to_json
 from voicelive_agent.websocket._position import Position
+from voicelive_agent.websocket.dialect import decoded, encoded, is_count, parsed, shown, to_json
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from voicelive_agent.audio import AudioFormat
 from voicelive_agent.websocket import Dialect
-from voicelive_agent.websocket._dialect import Message
 from voicelive_agent.websocket._outbox import Outbox
 from voicelive_agent.websocket._position import Position
+from voicelive_agent.websocket.dialect import Message
 
 
 class Plain(Dialect[None]):

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from voicelive_agent.audio import AudioFormat
 from voicelive_agent.events import DtmfReceived
 from voicelive_agent.websocket import StreamStart, Twilio
-from voicelive_agent.websocket._dialect import (
+from voicelive_agent.websocket._outbox import Outbox
+from voicelive_agent.websocket.dialect import (
     Action,
     Audio,
     Ignored,
@@ -24,7 +25,6 @@ from voicelive_agent.websocket._dialect import (
     RoundTrip,
     Tell,
 )
-from voicelive_agent.websocket._outbox import Outbox
 
 SID = "MZ1"
 START: dict[str, Any] = {

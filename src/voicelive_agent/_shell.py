@@ -89,7 +89,8 @@ class Shell:
         self._dropped = 0  # samples of the microphone, not yet told
         self._stepping = False
         both: list[object] = [source, sink]
-        self._transports = both[:1] if both[0] is both[1] else both  # who is source and sink in one takes part once
+        # Who is source and sink in one takes part once.
+        self._transports = both[:1] if both[0] is both[1] else both
         self._observers = [each for each in self._transports if isinstance(each, CallObserver)]
 
     def _make_pump(self, sink: AudioSink) -> Pump:

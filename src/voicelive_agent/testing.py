@@ -10,17 +10,18 @@ import asyncio
 import selectors
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 import anyio.lowlevel
 import msgspec
 
+from ._conformance import check_sink, check_source
 from ._connection import Connection, ConnectionEnded
 from ._endings import verdict_of
 from ._paced import PacedQueue
-from .audio import AudioFormat, AudioSink, AudioSource
+from .audio import AudioFormat
 from .events import EndReason, Verdict
 
 if TYPE_CHECKING:
@@ -244,38 +245,3 @@ def run_fast(speed: float, main: Callable[..., Awaitable[_T]], *args: Any) -> _T
     ``anyio.current_time`` as the clock of sinks inside.
     """
     return anyio.run(main, *args, backend_options={"loop_factory": lambda: _FastLoop(speed)})
-
-
-# --- the contracts, as checks ---
-
-
-async def check_source(source: AudioSource, *, chunks: int = 5) -> None:
-    """Check that something keeps the contract of a source; AssertionError says what it breaks."""
-    assert isinstance(source.format, AudioFormat), "format must be an AudioFormat"
-    iterator = source.__aiter__() if hasattr(source, "__aiter__") else None
-    assert isinstance(iterator, AsyncIterator), "it must be usable in an async for (with a plain __aiter__)"
-    try:
-        for _ in range(chunks):
-            if (chunk := await anext(iterator, None)) is None:
-                break
-            assert isinstance(chunk, bytes), f"a chunk must be bytes, not {type(chunk).__name__}"
-            assert len(chunk) % source.format.frame_bytes == 0, "a chunk must be a whole number of frames"
-    finally:
-        if isinstance(iterator, AsyncGenerator):
-            await iterator.aclose()
-
-
-def check_sink(sink: AudioSink, *, silence_ms: Iterable[int] = (20, 100)) -> None:
-    """Check that something keeps the contract of a sink; AssertionError says what it breaks."""
-    assert isinstance(sink.format, AudioFormat), "format must be an AudioFormat"
-    rate, frame = sink.format.rate, sink.format.frame_bytes
-    for duration_ms in silence_ms:
-        before, samples = sink.pending, rate * duration_ms // 1000
-        sink.write(bytes(samples * frame))
-        after = sink.pending
-        assert 0 <= after <= before + samples, "pending must count what was written, once, in samples"
-        assert after > before or samples == 0, "pending must rise with a write"
-    sink.flush()
-    assert sink.pending == 0, "pending must be 0 when flush() returns"
-    sink.write(b"")
-    assert sink.pending == 0, "nothing written is nothing pending"

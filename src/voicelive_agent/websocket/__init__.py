@@ -20,10 +20,10 @@ from ._adapters import (
     from_websockets,
 )
 from ._audio import WebSocketAudio
-from ._dialect import Dialect
 from ._limits import Limits, Stats
 from .acs import AudioMetadata, AzureCommunicationServices
 from .browser import Browser, Hello
+from .dialect import Dialect
 from .twilio import StreamStart, Twilio
 
 __all__ = [

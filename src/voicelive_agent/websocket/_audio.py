@@ -16,7 +16,12 @@ from ..audio import AudioFormat, Call
 from ..errors import TransportError
 from ..events import Event, SessionEnded
 from ._adapters import WebSocketClosed, as_websocket, closing_reason
-from ._dialect import (
+from ._inbox import Inbox
+from ._limits import Budget, Limits, Stats, message_bytes
+from ._outbox import Outbox
+from ._position import Unsent
+from .browser import Browser, Hello
+from .dialect import (
     POLICY,
     TOO_BIG,
     Action,
@@ -34,11 +39,6 @@ from ._dialect import (
     Tell,
     Typed,
 )
-from ._inbox import Inbox
-from ._limits import Budget, Limits, Stats, message_bytes
-from ._outbox import Outbox
-from ._position import Unsent
-from .browser import Browser, Hello
 
 __all__ = ["WebSocketAudio"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, Final
 
-from ._dialect import Dialect, Message
 from ._position import Position
+from .dialect import Dialect, Message
 
 __all__ = ["RUN_ON_S", "Outbox"]
 

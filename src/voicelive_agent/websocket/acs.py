@@ -17,7 +17,8 @@ from typing import ClassVar, Final
 
 from ..audio import AudioFormat
 from ..events import DtmfReceived
-from ._dialect import (
+from ._position import Position
+from .dialect import (
     BAD_DATA,
     BAD_KIND,
     DTMF_DIGITS,
@@ -35,7 +36,6 @@ from ._dialect import (
     shown,
     to_json,
 )
-from ._position import Position
 
 __all__ = ["AudioMetadata", "AzureCommunicationServices"]
 

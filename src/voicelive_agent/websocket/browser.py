@@ -45,7 +45,8 @@ from typing import ClassVar, Final
 from .. import events
 from ..audio import AudioFormat
 from ..events import Event
-from ._dialect import (
+from ._position import Position
+from .dialect import (
     BAD_DATA,
     POLICY,
     Action,
@@ -66,7 +67,6 @@ from ._dialect import (
     shown,
     to_json,
 )
-from ._position import Position
 
 __all__ = ["Browser", "Hello"]
 

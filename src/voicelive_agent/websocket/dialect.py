@@ -1,4 +1,4 @@
-"""What a dialect is: messages in, actions out; and audio in, messages out.
+"""What a dialect is: messages in, actions out; and audio in, messages out. For those who write one of their own.
 
 A dialect has no socket, no clock and no task, so a test can speak it one message at a time. What it *means* is an
 :data:`Action`, which :class:`~voicelive_agent.websocket.WebSocketAudio` carries out.
@@ -30,6 +30,7 @@ __all__ = [
     "Left",
     "Message",
     "Played",
+    "Position",
     "Refused",
     "Rejected",
     "Reply",
