@@ -184,8 +184,8 @@ class VoiceAgent(Hooks):
         """Hold one conversation with microphone and speaker, or with these, until it ends or Ctrl-C.
 
         The only synchronous entry, for scripts: inside of asynchronous code await :meth:`run`. Raises the same as
-        that, :class:`~voicelive_agent.errors.AudioDeviceError` when there is no such device, and KeyboardInterrupt
-        after Ctrl-C has ended the call politely. RuntimeError inside of an event loop.
+        that, :class:`~voicelive_agent.errors.AudioDeviceError` when there is no such device, and RuntimeError
+        inside of an event loop. Ctrl-C is the usual end: the verdict's reason is ``stopped``.
         """
         from ._talk import talk
 

@@ -40,6 +40,8 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("--fast", action="store_true", help="eight times as fast as real time")
     demo.set_defaults(command=_demo)
 
+    _add_talk(commands)
+    _add_serve(commands)
     emulator = commands.add_parser("emulator", help="Voice Live on this machine, for any client")
     emulator.add_argument(
         "--port", type=_port, default=8765, help="the port to listen on, 0 for a free one (%(default)s)"
@@ -55,7 +57,71 @@ def _parser() -> argparse.ArgumentParser:
         "--scripted", action="store_true", help="no speech packages: loudness for ears, rules, a tone for a voice"
     )
     emulator.set_defaults(command=_emulator)
+
+    devices = commands.add_parser("devices", help="the microphones and speakers that there are")
+    devices.add_argument("--json", action="store_true", help="for programs: a list of objects")
+    devices.set_defaults(command=_devices)
     return parser
+
+
+def _add_talk(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    talk = commands.add_parser(
+        "talk",
+        help="a conversation with an agent, by microphone and speaker or between files",
+        description="A conversation with an agent: yours, or a friendly one that is built in.",
+    )
+    talk.add_argument(
+        "target", nargs="?", metavar="TARGET", help="your agent: hello.py, hello.py:Name, module:Name"
+    )
+    talk.add_argument("--emulator", action="store_true", help="Voice Live in this process: no account is needed")
+    talk.add_argument("--source", metavar="FILE", help="what is said, instead of the microphone")
+    talk.add_argument("--sink", metavar="FILE", help="record what is heard in a WAV file, instead of the speaker")
+    talk.add_argument("--input", metavar="DEVICE", type=_device, help="the microphone: its number or its name")
+    talk.add_argument("--output", metavar="DEVICE", type=_device, help="the speaker: its number or its name")
+    talk.add_argument(
+        "--echo-reference", action="store_true", help="send what is played along, so that its echo can be removed"
+    )
+    talk.add_argument(
+        "--half-duplex", action="store_true", help="no microphone while the agent speaks: nothing can interrupt it"
+    )
+    talk.add_argument("--reopen", action="store_true", help="take the default device when one is lost")
+    talk.add_argument("--reload", action="store_true", help="start anew whenever the code of TARGET has changed")
+    talk.add_argument("--plain", action="store_true", help="lines, as for a log, though this is a terminal")
+    talk.set_defaults(command=_talk)
+
+
+def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    serve = commands.add_parser(
+        "serve",
+        help="a web page that talks to an agent",
+        description="A web page that talks to an agent, with one agent for each visitor.",
+    )
+    serve.add_argument(
+        "target", nargs="?", metavar="TARGET", help="your agent: hello.py, hello.py:Name, module:Name"
+    )
+    serve.add_argument("--emulator", action="store_true", help="Voice Live in this process: no account is needed")
+    serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
+    serve.add_argument("--port", type=_port, default=8000, help="the port, 0 for a free one (%(default)s)")
+    serve.add_argument("--reload", action="store_true", help="new visitors get the code of TARGET as it is then")
+    serve.add_argument("--title", help="what the page is called")
+    serve.add_argument(
+        "--allow-origin",
+        metavar="ORIGIN",
+        action="append",
+        default=[],
+        help="another site whose pages may connect",
+    )
+    serve.add_argument(
+        "--allow-host", metavar="HOST", action="append", default=[], help="a name that this server goes by"
+    )
+    serve.add_argument(
+        "--proxies", type=int, default=0, metavar="N", help="trusted proxies in front (%(default)s)"
+    )
+    serve.add_argument("--sessions", type=int, default=50, metavar="N", help="visitors at once (%(default)s)")
+    serve.add_argument(
+        "--sessions-per-address", type=int, default=4, metavar="N", help="of these from one address (%(default)s)"
+    )
+    serve.set_defaults(command=_serve)
 
 
 def _port(text: str) -> int:
@@ -66,6 +132,10 @@ def _port(text: str) -> int:
 
 
 _port.__name__ = "port (0 to 65535)"  # argparse says: invalid port (0 to 65535) value: '99999'
+
+
+def _device(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
 
 
 def _demo(arguments: argparse.Namespace) -> int:
@@ -80,3 +150,48 @@ def _emulator(arguments: argparse.Namespace) -> int:
     return emulator(
         arguments.port, api_key=arguments.api_key, latency=arguments.latency, scripted=arguments.scripted
     )
+
+
+def _talk(arguments: argparse.Namespace) -> int:
+    from ._options import Audio
+    from .talk import Options, talk
+
+    audio = Audio(
+        source=arguments.source,
+        sink=arguments.sink,
+        input=arguments.input,
+        output=arguments.output,
+        echo_reference=arguments.echo_reference,
+        half_duplex=arguments.half_duplex,
+        reopen=arguments.reopen,
+    )
+    options = Options(
+        arguments.target, audio, emulator=arguments.emulator, reload=arguments.reload, plain=arguments.plain
+    )
+    return talk(options)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from ..web import WebLimits
+    from .serve import Options, serve
+
+    limits = WebLimits(sessions=arguments.sessions, sessions_per_address=arguments.sessions_per_address)
+    options = Options(
+        arguments.target,
+        host=arguments.host,
+        port=arguments.port,
+        emulator=arguments.emulator,
+        reload=arguments.reload,
+        origins=arguments.allow_origin,
+        hosts=arguments.allow_host,
+        proxies=arguments.proxies,
+        title=arguments.title,
+        limits=limits,
+    )
+    return serve(options)
+
+
+def _devices(arguments: argparse.Namespace) -> int:
+    from .devices import devices
+
+    return devices(as_json=arguments.json)
