@@ -240,7 +240,8 @@ class SoundCard:
 
     With ``echo_reference`` the microphone has two channels, and asks the service for client echo cancellation:
     the second is exactly what the speaker plays, fades and silence included, at the instant at which it is
-    heard. So the service subtracts what really sounded, not what it sent, which it takes to be heard at once.
+    heard (3 ms before, for PortAudio's times err, and no echo comes before its reference). So the service
+    subtracts what really sounded, not what it sent, which it takes to be heard at once.
     """
 
     def __init__(
