@@ -18,6 +18,8 @@ nox.options.error_on_missing_interpreters = False
 
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
+WHOLE = "e2e or audio or browser"
+"""The marks of tests that need real time, a sound card of software, or a browser: they run once, not per Python."""
 
 
 def _group(name: str) -> tuple[str, ...]:
@@ -63,7 +65,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The test suite on every Python at hand; on the first one also the coverage of each module."""
     _install_with_speech(session)
-    suite = ("-m", "pytest", "-m", "not e2e", *session.posargs)
+    suite = ("-m", "pytest", "-m", f"not ({WHOLE})", *session.posargs)
     if session.python != PYTHONS[0]:
         session.run("python", *suite)
         return
@@ -76,9 +78,9 @@ def tests(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def e2e(session: nox.Session) -> None:
-    """The whole program as a user installs it: sockets, real time, the demo."""
+    """The whole program as a user installs it: sockets, real time, a sound card, a browser, the demo."""
     session.install(".[emulator]", *_group("test"))
-    session.run("pytest", "-m", "e2e", *session.posargs)
+    session.run("pytest", "-m", WHOLE, *session.posargs)
     session.run("voicelive-agent", "demo", "--fast", "--out", session.create_tmp())
 
 
@@ -115,4 +117,4 @@ def minimums(session: nox.Session) -> None:
         "uv", "pip", "install", "--resolution=lowest-direct", "-e", ".", *_group("test"),
         env={"VIRTUAL_ENV": session.virtualenv.location},
     )  # fmt: skip
-    session.run("pytest", "-m", "not e2e", *session.posargs)
+    session.run("pytest", "-m", f"not ({WHOLE})", *session.posargs)

@@ -397,7 +397,7 @@ def test_an_agent_that_cannot_work_is_refused(arguments: dict[str, Any], words: 
 async def test_what_is_no_source_or_sink_is_refused_before_connecting(transport: Any) -> None:
     line = Line()
     for given in ((transport, None), (None, transport)):
-        with pytest.raises(ConfigurationError, match="FileSource|WavSink"):
+        with pytest.raises(ConfigurationError, match=r"FileSource|WavSink"):
             await VoiceAgent(line).run(*given)
     assert line.connections == []
 
