@@ -542,6 +542,18 @@ async def test_silence_is_mentioned_once(system: SoundSystem) -> None:
 
 
 @virtual
+async def test_a_microphone_that_never_gave_a_sound_is_mentioned_too(system: SoundSystem) -> None:
+    call = Caller()
+    async with a_microphone() as microphone:
+        await system.play(1.0)
+        microphone.join(call)
+        await system.play(6.0)
+    (warned,) = call.events
+    assert isinstance(warned, Warned)
+    assert warned.message.endswith("is it muted, or forbidden?")
+
+
+@virtual
 async def test_silence_is_a_loss_for_who_says_so(system: SoundSystem) -> None:
     async with a_microphone(lost_after_silence_s=0.5) as microphone, anyio.create_task_group() as tasks:
         listening = Listening(microphone)

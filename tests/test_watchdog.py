@@ -126,6 +126,7 @@ def test_silence_before_any_sound_is_none() -> None:
     life = Life(silence_s=0.5)
     assert life.lives(60) is None
     assert life.dog.silence(life.signs) == 0.0
+    assert life.dog.quiet(life.signs) == pytest.approx(60, abs=1)
 
 
 def test_a_sleep_is_not_silence() -> None:

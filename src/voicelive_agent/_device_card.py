@@ -311,14 +311,21 @@ class Card:
             self._bridge(now)
         elif (fault := self._watchdog.check(now, self.stream.signs)) is not None:
             self._lose(fault, now)
-        elif not self.stream.mentioned and self._watchdog.silence(self.stream.signs) > QUIET_S:
-            self.stream.mentioned = True
-            name = self.stream.wiring.devices["input"].name
-            text = f"{name} has given exact silence for {QUIET_S:.0f} s: it is muted, or it is not there any more."
-            self._tell(Warned("microphone_silent", text))
+        else:
+            self._mention_silence()
         if self.error is None:
             pause_s = CHECK_S if self._reopening is None else self.wanted.block_ms / 1000
             self._timer = self._loop.call_later(pause_s, self._tick)
+
+    def _mention_silence(self) -> None:
+        """Once: whether it is muted, forbidden or not there any more, nothing here can tell."""
+        microphone = self.stream.wiring.devices.get("input")
+        if microphone is None or self._call is None or self.stream.mentioned:
+            return
+        if self._watchdog.quiet(self.stream.signs) > QUIET_S:
+            self.stream.mentioned = True
+            text = f"{microphone.name} has given exact silence for {QUIET_S:.0f} s: is it muted, or forbidden?"
+            self._tell(Warned("microphone_silent", text))
 
     def _tell(self, event: Event) -> None:
         if self._call is not None:

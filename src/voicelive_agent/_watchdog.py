@@ -71,4 +71,9 @@ class Watchdog:
 
     def silence(self, signs: Signs) -> float:
         """Seconds of exact zeros after there was sound."""
-        return 0.0 if signs.sound_at is None else signs.called_at - max(signs.sound_at, self._awake_since)
+        return 0.0 if signs.sound_at is None else self.quiet(signs)
+
+    def quiet(self, signs: Signs) -> float:
+        """Seconds of exact zeros, also where there never was sound: whoever may not listen gets nothing else."""
+        sound_at = -math.inf if signs.sound_at is None else signs.sound_at
+        return signs.called_at - max(sound_at, self._awake_since)
