@@ -1,0 +1,103 @@
+// Put into a page before its own scripts, whatever page it is: hears what it hears and what it plays.
+// Every microphone track is counted and, if asked for, followed; what is connected to an AudioContext's destination
+// also goes into a tap.
+// window.taps: captures (how many microphones were opened), live() (how many are open), take(kind) (the sound so far).
+// A page with a Content-Security-Policy has to be opened with it bypassed: the tap's worklet comes from a blob.
+
+(() => {
+  if (!window.isSecureContext) return;
+
+  function worklet() {
+    class Tap extends AudioWorkletProcessor {
+      process([input]) {
+        const block = new Int16Array(128); // silent where nothing is connected
+        input[0]?.forEach((sample, i) => (block[i] = Math.max(-1, Math.min(1, sample)) * 32767));
+        this.port.postMessage({ pcm: block.buffer, time: Date.now() }, [block.buffer]);
+        return true;
+      }
+    }
+    registerProcessor("tap", Tap);
+  }
+
+  const url = URL.createObjectURL(new Blob([`(${worklet})()`], { type: "text/javascript" }));
+  const sounds = { microphone: { rate: 0, blocks: [] }, speaker: { rate: 0, blocks: [] } };
+  const tracks = [];
+  const contexts = new WeakMap(); // context -> promise of its tap
+  const { connect } = AudioNode.prototype;
+
+  async function tap(context) {
+    await context.audioWorklet.addModule(url);
+    const node = new AudioWorkletNode(context, "tap", { outputChannelCount: [1] });
+    sounds.speaker.rate = context.sampleRate;
+    node.port.onmessage = ({ data }) => sounds.speaker.blocks.push(data);
+    connect.call(node, context.destination); // it is silent, and runs only if it is connected
+    return node;
+  }
+
+  // As soon as any script can have it: an AudioContext of our own would hear the microphone later than the page's.
+  async function follow(track) {
+    const reader = new MediaStreamTrackProcessor({ track }).readable.getReader();
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const time = Date.now();
+      const signal = new Float32Array(value.numberOfFrames);
+      value.copyTo(signal, { planeIndex: 0, format: "f32-planar" });
+      sounds.microphone.rate = value.sampleRate;
+      sounds.microphone.blocks.push({ pcm: Int16Array.from(signal, (x) => x * 32767).buffer, time });
+      value.close();
+    }
+  }
+
+  const Original = window.AudioContext;
+  window.AudioContext = class extends Original {
+    constructor(...options) {
+      super(...options);
+      contexts.set(this, tap(this));
+    }
+  };
+
+  AudioNode.prototype.connect = function (target, ...rest) {
+    if (target instanceof AudioDestinationNode && contexts.has(this.context)) {
+      contexts.get(this.context).then((node) => connect.call(this, node));
+    }
+    return connect.call(this, target, ...rest);
+  };
+
+  const sockets = [];
+  const OriginalSocket = window.WebSocket;
+  window.WebSocket = class extends OriginalSocket {
+    constructor(...where) {
+      super(...where);
+      sockets.push(this);
+    }
+  };
+
+  const { getUserMedia } = MediaDevices.prototype;
+  MediaDevices.prototype.getUserMedia = async function (wanted) {
+    const raw = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
+    if (window.taps.unprocessed) wanted = { audio: { ...wanted.audio, ...raw } };
+    const stream = await getUserMedia.call(this, wanted);
+    tracks.push(...stream.getTracks());
+    if (window.taps.hearMicrophone) void follow(stream.getAudioTracks()[0]);
+    return stream;
+  };
+
+  window.taps = {
+    hearMicrophone: false, // or else it is only counted
+    unprocessed: false, // take the microphone as it is: for measurements
+    sockets,
+    track: () => tracks.at(-1),
+    get captures() {
+      return tracks.length;
+    },
+    live: () => tracks.filter((track) => track.readyState === "live").length,
+    take: (kind) => {
+      const { rate, blocks } = sounds[kind];
+      const taken = blocks.splice(0);
+      let text = "";
+      for (const { pcm } of taken) text += String.fromCharCode(...new Uint8Array(pcm));
+      return { rate, times: taken.map(({ time }) => time), pcm: btoa(text) };
+    },
+  };
+})();
