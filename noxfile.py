@@ -19,7 +19,7 @@ nox.options.error_on_missing_interpreters = False
 PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 WHOLE = "e2e or audio or browser"
-"""The marks of tests that need real time, a sound card of software, or a browser: they run once, not per Python."""
+"""The marks of tests that need real time, a sound card of software, or a browser: they run on one Python."""
 
 
 def _group(name: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -172,6 +173,29 @@ async def test_aiohttp_sends() -> None:
         script._answers.append(ConnectionResetError("closing transport"))
         with pytest.raises(WebSocketClosed):
             await send
+
+
+async def test_what_aiohttp_cancelled_with_somebody_else_is_its_end() -> None:
+    script = Script()
+    websocket = from_aiohttp(script)
+    for send in (websocket.send_text("a"), websocket.send_bytes(b"b")):
+        script._answers.append(asyncio.CancelledError())
+        with pytest.raises(WebSocketClosed):
+            await send
+    script._answers.append(asyncio.CancelledError())
+    await websocket.close()
+
+
+async def test_cancelling_a_send_to_aiohttp_cancels() -> None:
+    class Full(Script):
+        async def send_str(self, text: str) -> None:
+            await asyncio.sleep(100)
+
+    sending = asyncio.ensure_future(from_aiohttp(Full()).send_text("a"))
+    await asyncio.sleep(0)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
 
 
 # --- websockets ----------------------------------------------------------------------------------------------

@@ -395,7 +395,7 @@ class Shell:
         block = SILENCE[wire_format.encoding] * (wire_format.rate * BLOCK_MS // 1000 * wire_format.frame_bytes)
         quiet_for_s = (self._plan.turns.silence_ms + SETTLE_MS + BLOCK_MS) / 1000  # it began within a block
         due = quiet_since = self._loop.time()
-        while due - quiet_since < quiet_for_s:
+        while due - quiet_since < quiet_for_s and not self.over:
             await self._send_audio(block)
             due += BLOCK_MS / 1000
             await anyio.sleep_until(due)

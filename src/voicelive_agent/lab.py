@@ -98,7 +98,7 @@ class VoiceLiveAssistant:
         self._page = _Page(self, state_callback, broadcast, idle_s)
         self._connecting = f"Connecting to {_shown(endpoint)}, model {model}."
         self._started = False
-        self.stopping = False
+        self.stopping: bool = False
         """Whether :meth:`request_stop` was called."""
 
     async def start(self) -> None:

@@ -23,6 +23,7 @@ WINDOWS_S = (0.05, 0.03, 0.015)
 """What is looked for: less where an underrun has torn the last words apart."""
 LOOKS_ALIKE = 0.8
 ECHO_TRIES = 3
+TONE_HZ = 441.7  # so that the service's deltas do not end where it is silent
 
 
 def p95(values: Sequence[float]) -> float:
@@ -45,19 +46,19 @@ class Flush:
     in_flight_ms: float
     told_ms: float
     heard_ms: float
-    before: Samples  # 20 ms of the undisturbed tone
+    tone: Samples  # an undisturbed piece of it
     end: Samples  # the last 20 ms of sound, and 1 ms of the silence after it
 
     @property
     def clicks(self) -> float:
         """The biggest step at the end, in terms of the tone's own."""
-        return biggest_step(self.end) / biggest_step(self.before)
+        return biggest_step(self.end) / biggest_step(self.tone)
 
     @property
     def fades(self) -> float:
         """The level of the last 2 ms of sound, in terms of the tone's own."""
-        count = len(self.before) // 10
-        return level(self.end[-count - count // 2 : -count // 2]) / level(self.before)
+        ms = len(self.end) // 21
+        return level(self.end[-3 * ms : -ms]) / level(self.tone)
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ async def flushes(
 ) -> Flushes:
     """Silence a tone so many times, each at another moment of a block and of the tone."""
     path = folder / "tone.raw"
-    path.write_bytes(tone(441.7, 1.0, rate).tobytes())
+    path.write_bytes(tone(TONE_HZ, 1.0, rate).tobytes())
     with card.record() as recorder:
         async with running(card, program, path=str(path), trials=trials, seed=1, rate=rate) as player:
             await player.finish(limit_s=20 + 2 * trials)
@@ -100,7 +101,7 @@ def _flush(recording: Recording, said: Line) -> Flush:
         in_flight_ms=said.get("in_flight_ms", 0.0),
         told_ms=said["told_ms"],
         heard_ms=(end - begin) * 1000 / recording.rate,
-        before=recording.samples[max(begin, end - 60 * ms) : end - 40 * ms],
+        tone=tone(TONE_HZ, 0.1, recording.rate),
         end=recording.samples[end - 20 * ms : end + ms],
     )
 

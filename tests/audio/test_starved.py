@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from .measure import position_of
 from .program import running
 from .pulse import Card
-from .recording import find
 from .signals import coded
 
 pytestmark = [pytest.mark.audio, pytest.mark.linux]
@@ -28,10 +28,9 @@ async def test_what_is_missed_is_counted(card: Card, stand_still_s: float, tmp_p
     assert after["underruns"] > before["underruns"]
     # PulseAudio keeps what a slow program has not fetched: it comes late, and what is too old by then is dropped.
     assert after["captured_ms"] + after["dropped_ms"] - before["dropped_ms"] == pytest.approx(
-        after["elapsed_ms"], abs=60
+        after["elapsed_ms"],
+        abs=120,  # what lay ready at either end
     )
     # The listener's clock stood still too: what was heard is what the recording ends with.
     end = recording.stretches(pause_s=2 * stand_still_s)[-1][1]
-    at, likeness = find(played, recording.samples[end - RATE // 20 : end])
-    assert likeness > 0.8
-    assert after["heard_ms"] == pytest.approx((at + RATE // 20) * 1000 / RATE, abs=30)
+    assert after["heard_ms"] == pytest.approx(position_of(played, recording, end) * 1000 / RATE, abs=30)

@@ -40,12 +40,12 @@ class Sound:
 
     @property
     def pitches(self) -> set[int]:
-        """The loudest frequency of each 100 ms with sound, in steps of 100 Hz."""
+        """The loudest frequency of each 100 ms full of sound, in steps of 100 Hz."""
         size = self.rate // 10
         found = set()
         for at in range(0, len(self.samples) - size, size):
             piece = self.samples[at : at + size].astype(np.float64)
-            if np.abs(piece).max() > 1000:
+            if (np.abs(piece) > 1000).mean() > 0.8:  # all of it, not where it begins or ends
                 spectrum = np.abs(np.fft.rfft(piece * np.hanning(size)))
                 found.add(round(int(spectrum.argmax()) * self.rate / size / 100) * 100)
         return found

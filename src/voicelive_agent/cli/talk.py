@@ -6,7 +6,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import ClassVar, Final
 
 from .._agent import VoiceAgent
 from ..errors import ConfigurationError, VoiceLiveError
@@ -26,8 +26,10 @@ KEYS: Final = "Keys: space interrupts, m mutes, q hangs up."
 class Assistant(VoiceAgent):
     """The agent that is there when nobody brings one."""
 
-    instructions = "You are a friendly assistant. You speak with people, so answer briefly, and without lists."
-    greeting = "Hello! What can I do for you?"
+    instructions: ClassVar[str | None] = (
+        "You are a friendly assistant. You speak with people, so answer briefly, and without lists."
+    )
+    greeting: str | None = "Hello! What can I do for you?"
 
     @tool
     def current_time(self) -> str:

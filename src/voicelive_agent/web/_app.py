@@ -71,8 +71,8 @@ class WebApp:
         details: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.limits = limits or WebLimits()
-        self.guard = guard or Guard()
+        self.limits: WebLimits = limits or WebLimits()
+        self.guard: Guard = guard or Guard()
         self.title = title
         self.details = details
         self._make = agent_factory

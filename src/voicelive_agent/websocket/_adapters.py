@@ -6,7 +6,9 @@ method notices it. What else is raised is somebody's bug and passes through.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Awaitable
 from typing import Any, Final, Protocol, runtime_checkable
 
 __all__ = [
@@ -156,19 +158,26 @@ class _Aiohttp:
                 raise WebSocketClosed
 
     async def send_text(self, text: str) -> None:
-        try:
-            await self._websocket.send_str(text)
-        except ConnectionError as error:
-            raise WebSocketClosed from error
+        await self._wait_for_room(self._websocket.send_str(text))
 
     async def send_bytes(self, data: bytes) -> None:
-        try:
-            await self._websocket.send_bytes(data)
-        except ConnectionError as error:
-            raise WebSocketClosed from error
+        await self._wait_for_room(self._websocket.send_bytes(data))
 
     async def close(self, code: int = 1000, reason: str = "") -> None:
-        await self._websocket.close(code=code, message=reason.encode())
+        with contextlib.suppress(WebSocketClosed):
+            await self._wait_for_room(self._websocket.close(code=code, message=reason.encode()))
+
+    async def _wait_for_room(self, sending: Awaitable[object]) -> None:
+        """Those who wait for room share one future, which is cancelled with the first of them, for all to come."""
+        try:
+            await sending
+        except ConnectionError as error:
+            raise WebSocketClosed from error
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise WebSocketClosed from error
 
 
 class _Websockets:

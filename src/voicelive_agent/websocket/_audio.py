@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Final, Generic, Self, TypeVar, assert_never, cast, overload
 
 import anyio
+import anyio.lowlevel
 
 from ..audio import AudioFormat, Call
 from ..errors import TransportError
@@ -389,6 +390,7 @@ class WebSocketAudio(Generic[StartT]):
         """Take what comes, whether anybody listens or not: the far end must always be able to interrupt."""
         while not self._gone:
             self._take(await self._websocket.receive())
+            await anyio.lowlevel.checkpoint()  # of a flood, receive() gives one after the other without waiting
 
     async def _write(self) -> None:
         """Send what is due. At the end, what waits."""

@@ -30,13 +30,15 @@ class Position:
 
     def __init__(self, rate: int, *, run_on_s: float | None) -> None:
         self.rate = rate
-        self.generation = 0
+        self.generation: int = 0
         self._run_on_s = run_on_s
         self._round_trips: deque[float] = deque(maxlen=ROUND_TRIPS)
         self._restart()
 
     def _restart(self) -> None:
-        self.written = self.sent = self.confirmed = 0
+        self.written: int = 0
+        self.sent: int = 0
+        self.confirmed: int = 0
         self._floor = 0  # a position is never taken back
         self._line = 0, 0.0  # a position, and when it was reached: from there it runs with the clock
         self._audible_at = 0.0  # when the latest stretch without a gap begins to be heard

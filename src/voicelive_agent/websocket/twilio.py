@@ -43,7 +43,7 @@ from .dialect import (
 __all__ = ["StreamStart", "Twilio"]
 
 ULAW: Final = AudioFormat("g711_ulaw", 8_000)
-MEDIA_FORMAT: Final = {"encoding": "audio/x-mulaw", "sampleRate": 8_000, "channels": 1}
+MEDIA_FORMAT: Final[Mapping[str, object]] = {"encoding": "audio/x-mulaw", "sampleRate": 8_000, "channels": 1}
 MARK_MS: Final = 200
 """Audio between two marks, at most."""
 _MARK: Final = re.compile(r"([0-9]{1,9}):([0-9]{1,12})", re.ASCII)
