@@ -24,6 +24,12 @@ from voicelive_agent import (
 )
 from voicelive_agent.audio import Call
 from voicelive_agent.config import EchoCancellation, Settings
+from voicelive_agent.errors import (
+    AuthenticationError,
+    NotFoundError,
+    RateLimitedError,
+    ServiceUnavailableError,
+)
 from voicelive_agent.events import DtmfReceived, SessionEnded
 from voicelive_agent.testing import MemorySink, MemorySource
 
@@ -392,3 +398,33 @@ async def test_an_echo_reference_at_another_rate_is_converted_channel_by_channel
 async def test_half_an_echo_reference_is_refused(source: Any, speaker: Any, config: Any, words: str) -> None:
     with pytest.raises(ConfigurationError, match=words):
         await Recorder(Line(), config=config).run(source, speaker)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (AuthenticationError("refused", hint="Check the key."), EndReason.AUTHENTICATION),
+        (NotFoundError("no such model"), EndReason.NOT_FOUND),
+        (RateLimitedError("too many"), EndReason.RATE_LIMITED),
+        (ServiceUnavailableError("down"), EndReason.UNAVAILABLE),
+        (ConfigurationError("no such endpoint"), EndReason.CONFIGURATION),
+        (LookupError("a bug"), EndReason.FAILED),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_transport_learns_why_there_is_no_session(error: Exception, reason: EndReason) -> None:
+    class Nowhere:
+        async def connect(self, settings: Settings) -> Any:
+            raise error
+
+    @virtual
+    async def check() -> None:
+        phone = Phone()
+        with pytest.raises(type(error)) as caught:
+            await Recorder(Nowhere()).run(phone, phone)
+        assert caught.value is error
+        ended = phone.observed[-1]
+        assert isinstance(ended, SessionEnded)
+        assert (ended.verdict.reason, ended.verdict.hint) == (reason, getattr(error, "hint", ""))
+
+    check()

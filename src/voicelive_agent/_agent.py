@@ -32,7 +32,14 @@ from .config import (
     profile_of,
     turn_policy,
 )
-from .errors import ConfigurationError, SessionLostError
+from .errors import (
+    AuthenticationError,
+    ConfigurationError,
+    ConnectError,
+    NotFoundError,
+    RateLimitedError,
+    SessionLostError,
+)
 from .events import EndReason, Event, HookFailed, SessionEnded, State, Verdict
 from .history import History
 from .tools import Tool, collect_tools
@@ -47,6 +54,14 @@ logger = logging.getLogger("voicelive_agent")
 
 SLOW_HOOK_S: Final = 0.050
 """A plain hook that holds the event loop for longer is named in a warning, once."""
+
+_REFUSALS: Final[Mapping[type[Exception], EndReason]] = {
+    AuthenticationError: EndReason.AUTHENTICATION,
+    ConfigurationError: EndReason.CONFIGURATION,
+    NotFoundError: EndReason.NOT_FOUND,
+    RateLimitedError: EndReason.RATE_LIMITED,
+}
+"""How a call ended that could not be opened; every other ConnectError says that the service cannot be had."""
 
 REALTIME_TRANSCRIPTION: Final = "whisper-1"
 """What transcribes the user for a realtime model, unless the configuration says otherwise."""
@@ -218,14 +233,16 @@ class VoiceAgent(Hooks):
         shell = self._shell = Shell(plan, source=source, sink=sink, formats=formats, tools=self._tools, agent=self)
         shell.begin()
         failure: BaseException | None = None
+        connecting = True
         try:
             async with anyio.create_task_group() as tasks:
                 try:
                     if (connection := await shell.connect(self._connector(), settings)) is not None:
                         tasks.start_soon(shell.run, connection)
+                    connecting = False
                     yield shell
                 except BaseException as error:
-                    shell.close(_verdict_of(error))
+                    shell.close(_verdict_of(error, connecting=connecting))
                     raise
                 shell.close(Verdict(EndReason.STOPPED))
         except BaseExceptionGroup as group:  # what the consumer raised is to come out as it was
@@ -458,8 +475,10 @@ def _is_openai_voice(config: SessionConfig, profile: str) -> bool:
     return voice in OPENAI_VOICES
 
 
-def _verdict_of(error: BaseException) -> Verdict:
-    """How a call ends that its consumer left by an exception."""
+def _verdict_of(error: BaseException, *, connecting: bool) -> Verdict:
+    """How a call ends that could not be opened, or that its consumer left by an exception."""
+    if connecting and isinstance(error, ConnectError | ConfigurationError):
+        return Verdict(_REFUSALS.get(type(error), EndReason.UNAVAILABLE), error.message, error.hint)
     if isinstance(error, Exception):
         return Verdict(EndReason.FAILED, f"{type(error).__name__}: {error}")
     return Verdict(EndReason.STOPPED)

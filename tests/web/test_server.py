@@ -58,7 +58,7 @@ async def test_the_routes(server: Serve, emulator: Emulator) -> None:
         assert config["title"] == "The library"
         assert dict(config["values"]) == {
             "service": "127.0.0.1",
-            "credential": "str",
+            "credential": "key",
             "answers": "gpt-4.1",
             "voice": "en-US-AvaNeural",
             "turn detection": "server_vad",
@@ -251,7 +251,8 @@ async def test_a_visitor_learns_what_failed_and_no_more(
             async with site.visitor() as visitor:
                 await visitor.closed()
                 end = visitor.all("end")[0]
-            assert end["reason"] == "failed" if details else "detail" in end
+            assert end["reason"] == "authentication"
+            assert ("refused this server's credential" in end["detail"]) != details
             assert "secret" not in str(visitor.messages)
             assert (strict.url in str(end)) <= details
             async with asyncio.timeout(5):

@@ -181,6 +181,7 @@ class WebApp:
             logger.warning("The call of %s failed: %s", address, error)
         except Exception:
             logger.exception("The call of %s failed.", address)
+            await audio.close(INTERNAL_ERROR, "The agent failed.")
         finally:
             self._calls.discard(agent)
 
@@ -258,12 +259,19 @@ def _in_force(agent_factory: AgentFactory) -> list[tuple[str, str]]:
     turns = session.get("turn_detection")
     return [
         ("service", _host(settings.endpoint)),
-        ("credential", type(settings.credential).__name__ if settings.credential else "managed identity or none"),
+        ("credential", _kind(settings.credential)),
         ("answers", target.agent if isinstance(target, AgentTarget) else target.model),
         ("voice", _named(session.get("voice"))),
         ("turn detection", "by hand" if turns is None else _named(turns)),
         ("tools", ", ".join(first._tools) or "none"),
     ]
+
+
+def _kind(credential: object) -> str:
+    """What kind of credential it is, and nothing of it."""
+    if credential is None:
+        return "Microsoft Entra, or none on this machine"
+    return "key" if isinstance(credential, str) or hasattr(credential, "key") else "Microsoft Entra"
 
 
 def _host(endpoint: object) -> str:

@@ -409,7 +409,8 @@ class WebSocketAudio(Generic[StartT]):
                     with anyio.move_on_after(self._outbox.due_in(self._clock())):
                         await self._more.wait()
         except WebSocketClosed:
-            await anyio.sleep(GOODBYE_S)  # the reader knows better why
+            self._written.set()  # nobody need wait for us, while ...
+            await anyio.sleep(GOODBYE_S)  # ... the reader, who knows better why, has the first word
             raise
         finally:
             self._written.set()
