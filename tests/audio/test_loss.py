@@ -127,7 +127,7 @@ async def test_a_microphone_that_was_moved_to_silence_is_a_loss_for_who_says_so(
     async with serving() as service:
         async with running(own_card, "talk.py", url=service.url, microphone=microphone) as agent:
             await agent.until("StateChanged", new="State.READY")
-            await asyncio.sleep(1.0)
+            await asyncio.sleep(0.5)
             at = time.monotonic()
             own_card.remove("desk_mic")
             failed = await agent.until("failed")
