@@ -687,6 +687,41 @@ async def test_a_device_that_opens_and_does_nothing_is_no_other(system: SoundSys
         assert len(replaced(call)) == 1
 
 
+@virtual
+async def test_a_stream_that_only_stopped_goes_on_on_the_same_device(system: SoundSystem) -> None:
+    call = Caller()
+    async with a_microphone() as microphone, anyio.create_task_group() as tasks:
+        microphone.join(call)
+        listening = Listening(microphone)
+        tasks.start_soon(listening.run)
+        await system.play(3.0)
+        system.stream.active = False
+        await system.play(3.0)
+        (event,) = replaced(call)
+        assert (event.lost, event.device) == ("Microphone", "Microphone")
+        assert event.gap_ms < 500
+        assert call.failed == []
+        heard_s = sum(len(block) for _, block in listening.blocks) / 2 / RATE
+        assert heard_s == pytest.approx(6.0, abs=0.15), "from the notice on (0.1 s), silence stands in for the gap"
+        tasks.cancel_scope.cancel()
+
+
+@virtual
+async def test_a_device_that_does_not_go_on_is_lost_within_a_second(system: SoundSystem) -> None:
+    call = Caller()
+    async with a_microphone() as microphone:
+        microphone.join(call)
+        await system.play(3.0)
+        system.hardware[:] = [Hardware("Studio", inputs=1, rate=96_000, rates=(96_000,))]
+        system.stream.active = False
+        began = anyio.current_time()
+        await anyio.sleep(2.0)
+        ((failed_at, error),) = call.failed
+        assert isinstance(error, DeviceLost)
+        assert error.device == "Microphone"
+        assert failed_at - began < 1.0
+
+
 @pytest.mark.parametrize(("lasts_s", "pause"), [(1.0, "longer"), (15.0, "as short")])
 def test_who_is_lost_again_soon_waits_longer(
     system: SoundSystem, lasts_s: float, pause: Literal["longer", "as short"]

@@ -51,6 +51,10 @@ DRAIN_S: Final = 1.0
 """How much longer than it lasts the rest of the audio is waited for at the end."""
 SILENCE_S: Final = 0.5
 """The longest that a speaker's last sounds are waited for after all was heard, or was flushed."""
+RAN_S: Final = 2.0
+"""A stream that stops by itself after it ran for less is not worth another try."""
+RESTART_S: Final = 0.5
+"""How long a stream that has stopped by itself may take to go on, on the same device."""
 BACKOFF_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 """The pauses before the attempts to open another device; the last one is repeated."""
 STEADY_S: Final = 2.0
@@ -335,17 +339,17 @@ class Card:
 
     def _lose(self, fault: str, now: float) -> None:
         lost, lost_at = self.stream, self.stream.called_at  # its callback may wake up later
+        restarts = not lost.portaudio.active and now - lost.opened_at > RAN_S
         lost.attached = False
         detach(lost.portaudio.close)
         error = DeviceLost(lost.names(), f"the device is lost: {fault}.", hint="Plug it in, or choose another.")
-        if self.wanted.on_loss == "raise":
+        if self.wanted.on_loss == "raise" and not restarts:
             self._fail(error)
             return
-        self._tell(Warned("device_lost", f"{error.device}: {error.fault} Looking for another one."))
         if now - lost.opened_at > LIVELY_S:
             self._attempts = 0
         self._bridged_at = now
-        self._reopening = self._loop.create_task(self._reopen(lost, lost_at, error))
+        self._reopening = self._loop.create_task(self._replace(lost, lost_at, error, restarts=restarts))
         self._reopening.add_done_callback(self._reopened)
 
     def _fail(self, error: Exception) -> None:
@@ -368,13 +372,30 @@ class Card:
             self.playout.take(round(elapsed_s * self.playout.format.rate), heard_at=now, now=now)
             self.lost_frames += before - self.playout.queued
 
+    async def _replace(self, lost: _Stream, lost_at: float, error: DeviceLost, *, restarts: bool) -> None:
+        """Put another stream in the place of the lost one: on the same device, if only the stream has stopped.
+
+        PortAudio's thread gives up where a busy machine has kept it waiting, and the device is as good as before.
+        """
+        if restarts:
+            same: dict[Direction, DeviceId] = {end: device.index for end, device in lost.wiring.devices.items()}
+            with contextlib.suppress(AudioDeviceError, TimeoutError), anyio.fail_after(RESTART_S):
+                self._take_over(await self._replacement(lost.wiring, same), lost, lost_at)
+                return
+        if self.wanted.on_loss == "raise":
+            self._fail(error)
+            return
+        self._tell(Warned("device_lost", f"{error.device}: {error.fault} Looking for another one."))
+        await self._reopen(lost, lost_at, error)
+
     async def _reopen(self, lost: _Stream, lost_at: float, error: DeviceLost) -> None:
         began = self.clock()
+        default: dict[Direction, DeviceId] = dict.fromkeys(lost.wiring.devices)
         while True:
             await anyio.sleep(BACKOFF_S[min(self._attempts, len(BACKOFF_S) - 1)])
             self._attempts += 1
             try:
-                stream = await self._replacement(lost.wiring)
+                stream = await self._replacement(lost.wiring, default, rescan=True)
             except (AudioDeviceError, TimeoutError) as refusal:
                 reason = str(refusal) or "it does not begin to work"
                 logger.debug("No device in place of %s: %s", error.device, reason)
@@ -389,11 +410,12 @@ class Card:
         if not task.cancelled() and isinstance(error := task.exception(), Exception):
             self._fail(error)
 
-    async def _replacement(self, wiring: Wiring) -> _Stream:
-        """The default device, working, with the format that the call has been agreed on."""
-        devices: dict[Direction, DeviceId] = dict.fromkeys(wiring.devices)
+    async def _replacement(
+        self, wiring: Wiring, devices: Mapping[Direction, DeviceId], *, rescan: bool = False
+    ) -> _Stream:
+        """These devices, working, with the format that the call has been agreed on."""
         stream = _Stream(self, attached=False)
-        await self._start(stream, devices, rate=wiring.rate, channels=wiring.channels, rescan=True)
+        await self._start(stream, devices, rate=wiring.rate, channels=wiring.channels, rescan=rescan)
         try:
             with anyio.fail_after(STEADY_S):
                 await stream.steady.wait()

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
 from azure.ai.voicelive import models
 from azure.ai.voicelive.aio import VoiceLiveConnection, connect
 from azure.core.credentials import AzureKeyCredential
@@ -286,6 +287,23 @@ async def test_a_client_that_vanishes_is_forgotten() -> None:
             async with asyncio.timeout(5):
                 while server.connections:  # noqa: ASYNC110  there is no event for it
                     await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_vanishes_while_it_is_let_in_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def gone(*_: object) -> None:
+        raise ConnectionResetError("Cannot write to closing transport")
+
+    async with serve() as server, aiohttp.ClientSession() as client:
+        url = server.url + PATH
+        with monkeypatch.context() as patch:
+            patch.setattr(web.WebSocketResponse, "prepare", gone)
+            with pytest.raises(aiohttp.ClientError):
+                await client.ws_connect(url, headers={"api-key": "k"})
+        async with client.ws_connect(url, headers={"api-key": "k"}) as socket:
+            assert (await socket.receive_json())["type"] == "session.created"
+    assert caplog.records == []
 
 
 async def test_a_message_over_16_mib_ends_only_its_connection() -> None:

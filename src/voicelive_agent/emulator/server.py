@@ -64,7 +64,10 @@ class Server:
             return _error(400, "BadRequest", "A WebSocket upgrade is expected at this path.")
         # Before the upgrade: what plug-ins raise here is an HTTP error.
         session = self._make_session(request.query.get("model", ""), dict(request.query))
-        await socket.prepare(request)
+        try:
+            await socket.prepare(request)
+        except ConnectionError:  # the client has gone while it was being let in
+            return socket
         self._sockets.add(socket)
         try:
             await _Connection(socket, session, self._workers).run()
