@@ -5,11 +5,10 @@ agent converts. ``sounddevice`` is imported when something is opened, since it n
 a server has not.
 
 **Devices that go away.** PortAudio reports nothing, so every open device is watched: one whose callback is not
-called for half a second, or whose stream has stopped and does not start again, is lost. Then ``on_loss``
-decides: "raise" ends the call with :class:`~voicelive_agent.errors.DeviceLost`; "reopen" opens the default device
-instead, as soon as there is
-one, while the agent stays connected. In between the microphone gives silence and the speaker's audio is lost,
-both in real time. The call is told by ``Warned("device_lost", ...)`` and
+called for half a second, or whose stream has stopped and does not start again, is lost. Then ``on_loss`` decides:
+"raise" ends the call with :class:`~voicelive_agent.errors.DeviceLost`; "reopen" opens the default device instead,
+as soon as there is one, while the agent stays connected. In between the microphone gives silence and the speaker's
+audio is lost, both in real time. The call is told by ``Warned("device_lost", ...)`` and
 :class:`~voicelive_agent.events.DeviceReopened`; after a minute without a device DeviceLost is raised after all.
 The format stays as it is, so a device that does not do the rate of the lost one cannot take its place.
 
