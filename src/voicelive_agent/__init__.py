@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from ._speech import Speech
     from .audio import AudioFormat, AudioSink, AudioSource
     from .config import AgentTarget, ModelTarget, SessionConfig, Settings
+    from .devices import Microphone, Speaker
     from .errors import (
         AudioFileError,
         AuthenticationError,
@@ -47,6 +48,7 @@ _WHERE = {
     "_speech": ("Speech",),
     "audio": ("AudioFormat", "AudioSink", "AudioSource"),
     "config": ("AgentTarget", "ModelTarget", "SessionConfig", "Settings"),
+    "devices": ("Microphone", "Speaker"),
     "errors": (
         "AudioFileError",
         "AuthenticationError",
@@ -95,6 +97,7 @@ __all__ = [
     "History",
     "HistoryItem",
     "Interrupted",
+    "Microphone",
     "ModelTarget",
     "ServiceFailed",
     "SessionConfig",
@@ -102,6 +105,7 @@ __all__ = [
     "SessionLostError",
     "SessionStarted",
     "Settings",
+    "Speaker",
     "Speech",
     "State",
     "StateChanged",
