@@ -37,7 +37,7 @@ async def differences(card: Card, render_ms: int) -> tuple[float, float]:
     heard = [recording.time_of(start) for start, _ in recording.stretches(pause_s=0.01)]
     told = [time for time in said[-1]["times"] if time < heard[-1] + 0.01]
     assert len(heard) >= 4
-    errors = [float(np.array(heard)[np.abs(np.array(heard) - time).argmin()]) - time for time in told]
+    errors = np.array([float(np.array(heard)[np.abs(np.array(heard) - time).argmin()]) - time for time in told])
     assert recording.piece_s == pytest.approx(render_ms / 1000, abs=0.0005)
     middle = float(np.median(errors))
     return middle, float(np.median(np.abs(errors - middle)))
