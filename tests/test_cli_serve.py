@@ -24,6 +24,8 @@ from voicelive_agent.emulator import serve
 
 from .test_examples import environment
 
+pytestmark = pytest.mark.e2e  # programs, run as people run them: once is enough
+
 AGENT = """
 from voicelive_agent import VoiceAgent
 

@@ -32,6 +32,8 @@ from .agent_driver import LONG, eventually, silence
 from .faultserver import CREATED, FaultServer, Peer, closed_port
 from .test_lifecycle import END_S, PROGRAMS, SIGNALS, START_S, ended, line_with, program
 
+pytestmark = pytest.mark.e2e  # programs, run as people run them: once is enough
+
 if sys.platform != "win32":
     import fcntl
     import pty

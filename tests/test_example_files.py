@@ -14,6 +14,8 @@ import pytest
 from voicelive_agent.emulator import serve
 from voicelive_agent.files import FileSource
 
+pytestmark = pytest.mark.e2e  # programs, run as people run them: once is enough
+
 ROOT = Path(__file__).parents[1]
 RECORDING = ROOT / "tests" / "data" / "audio" / "cards_001.wav"
 GUIDE = ROOT / "docs" / "how-to" / "audio-files.md"

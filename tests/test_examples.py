@@ -12,6 +12,8 @@ import pytest
 
 from voicelive_agent.emulator import Call, ScriptedBrain, serve
 
+pytestmark = pytest.mark.e2e  # programs, run as people run them: once is enough
+
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "examples"
 RECORDING = ROOT / "tests" / "data" / "audio" / "cards_001.wav"
