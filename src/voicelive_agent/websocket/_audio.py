@@ -220,8 +220,7 @@ class WebSocketAudio(Generic[StartT]):
             raise self._error
 
     async def close(self, code: int = NORMAL, reason: str = "") -> None:
-        """Close the socket with this code and this reason, after what was said; a call hangs up. For servers that
-        have looked at ``start`` and will not hold this call."""
+        """Close the socket with this code and reason, because of what ``start`` says for one; a call hangs up."""
         self._require_entered()
         if not self._gone:
             self._ask(lambda call: call.hang_up(reason or f"closed from here with {code}"))
