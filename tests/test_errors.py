@@ -15,10 +15,12 @@ from voicelive_agent.errors import (
     AuthenticationError,
     ConfigurationError,
     ConnectError,
+    DeviceLost,
     RateLimitedError,
     ServiceUnavailableError,
     SessionLostError,
     ToolError,
+    TransportError,
     VoiceLiveError,
 )
 from voicelive_agent.events import EndReason, Verdict
@@ -98,3 +100,15 @@ def test_the_end_of_a_connection_is_a_verdict_and_no_error_of_the_user(detail: s
     ended = ConnectionEnded(verdict)
     assert (str(ended), ended.verdict) == (text, verdict)
     assert not isinstance(ended, VoiceLiveError)
+
+
+def test_a_lost_device_is_named() -> None:
+    error = DeviceLost("USB microphone", "no audio for 0.6 s", hint="Plug it in.")
+    assert str(error) == "USB microphone: no audio for 0.6 s Plug it in."
+    assert (error.device, error.fault) == ("USB microphone", "no audio for 0.6 s")
+
+
+def test_a_far_end_was_told_why() -> None:
+    error = TransportError("Half a sample.", close_code=1007)
+    assert (str(error), error.close_code) == ("Half a sample.", 1007)
+    assert TransportError("It left.").close_code is None
