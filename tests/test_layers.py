@@ -27,7 +27,7 @@ LAYERS = {
     "transports": "files _wav* _soundfile devices _device_* _playout _watchdog websocket websocket.*",
     "shell": "_connection _endings _service _pump _buffer _speech _hooks _shell _talk _agent",
     "emulator": "emulator emulator.*",
-    "programs": "testing _conformance lab recording metrics telemetry asgi web web.* cli cli.* __main__",
+    "programs": "testing _conformance _notices lab recording metrics telemetry asgi web web.* cli cli.* __main__",
     "exports": "__init__",
 }
 """Every module has one layer; between the layers of a call and the emulator there is nothing but the wire."""

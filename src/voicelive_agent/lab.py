@@ -23,6 +23,7 @@ import anyio
 from . import events
 from ._agent import VoiceAgent
 from ._connection import Connector
+from ._notices import NOTICES
 from ._paced import PacedQueue
 from .audio import AudioFormat, Call
 from .config import Credential, SessionConfig, Voice, from_env
@@ -51,18 +52,6 @@ _STATES: Final[Mapping[State, tuple[str, str]]] = {
     State.SPEAKING: ("assistant_speaking", "Assistant speaking…"),
 }
 _HEARD: Final = ("ready", "Assistant finished. You can speak again.")
-_WARNINGS: Final = (
-    events.Warned,
-    events.RequestRefused,
-    events.Stalled,
-    events.TranscriptionFailed,
-    events.AudioRejected,
-    events.MessageRejected,
-    events.MicrophoneDropped,
-    events.SinkStalled,
-    events.EventsDropped,
-    events.ToolUnknown,
-)
 
 
 class VoiceLiveAssistant:
@@ -328,7 +317,7 @@ class _Page:
             case events.ServiceFailed(code, message):
                 self._fault = message or code
                 self.log("error" if event.fatal else "warn", f"The service reports: {self._fault}")
-            case _ if isinstance(event, _WARNINGS):
+            case _ if isinstance(event, NOTICES):
                 self.log("warn", str(event))
             case _:
                 pass

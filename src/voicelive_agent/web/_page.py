@@ -7,24 +7,13 @@ from dataclasses import replace
 from typing import Final
 
 from .. import events
+from .._notices import NOTICES
 from ..events import EndReason, Event
 from ..websocket import Browser
 from ..websocket.dialect import to_json
 
 __all__ = ["Page"]
 
-_WARNINGS: Final = (
-    events.Warned,
-    events.RequestRefused,
-    events.Stalled,
-    events.TranscriptionFailed,
-    events.AudioRejected,
-    events.MessageRejected,
-    events.MicrophoneDropped,
-    events.SinkStalled,
-    events.EventsDropped,
-    events.ToolUnknown,
-)
 _ENDINGS: Final = {
     EndReason.AUTHENTICATION: "The voice service refused this server's credential.",
     EndReason.CONFIGURATION: "The voice service refused this server's configuration.",
@@ -64,7 +53,7 @@ class Page(Browser):
             yield _log("info", f"session {event.session_id}")
         elif isinstance(event, events.HookFailed):
             yield _log("warning", f"the hook {event.hook} failed")
-        elif isinstance(event, _WARNINGS):
+        elif isinstance(event, NOTICES):
             yield _log("warning", str(event) if self._details else type(event).__name__)
 
 
