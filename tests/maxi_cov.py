@@ -122,13 +122,15 @@ def measure(row: tuple[str, str], directory: Path) -> Result:
     if not modules or not tests:
         return Result(lines, failed=False)
     data = directory / f"{modules[0].replace('/', '.')}.coverage"
-    source = ",".join(f"{PACKAGE}.{module.replace('/', '.')}" for module in modules)
-    run = coverage("run", "--branch", f"--source={source}", f"--data-file={data}", "-m", "pytest", "-q", *tests)
+    # Not --source with names: to find them coverage imports their packages, and asyncio with them, and forgets all
+    # of it again; an asyncio imported anew has exceptions of its own, which its C code never raises.
+    files = ",".join(str(ROOT / "src" / PACKAGE / f"{module}.py") for module in modules)
+    run = coverage("run", "--branch", f"--include={files}", f"--data-file={data}", "-m", "pytest", "-q", *tests)
     if run.returncode != 0:
         return Result([*lines, f"{names:<18} its tests fail"], failed=True, output=run.stdout + run.stderr)
     report = coverage("json", "-q", f"--data-file={data}", "-o", "-")
-    files: dict[str, Any] = json.loads(report.stdout)["files"] if report.returncode == 0 else {}
-    inside = {Path(name).parts[Path(name).parts.index(PACKAGE) + 1 :]: each for name, each in files.items()}
+    measured: dict[str, Any] = json.loads(report.stdout)["files"] if report.returncode == 0 else {}
+    inside = {Path(name).parts[Path(name).parts.index(PACKAGE) + 1 :]: each for name, each in measured.items()}
     found = {"/".join(parts).removesuffix(".py"): summary for parts, summary in inside.items()}
     judged = [line_of(module, found.get(module)) for module in modules]
     return Result(lines + [line for line, _ in judged], failed=not all(whole for _, whole in judged))

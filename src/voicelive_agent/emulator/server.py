@@ -11,7 +11,7 @@ import ipaddress
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -22,6 +22,7 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from ..errors import ConfigurationError
 from ._options import Job, Options
+from .observers import ConnectionInfo, Observer, Observers
 from .protocols import Brain, Ears, Voice
 from .scripted import EnergyEars, ScriptedBrain, ToneVoice
 from .session import EmulatorSession
@@ -42,9 +43,11 @@ _log = logging.getLogger("voicelive_agent.emulator")
 class Server:
     """A running emulator. ``url`` is the endpoint to give to a client."""
 
-    def __init__(self, make_session: MakeSession, api_key: str | None) -> None:
+    def __init__(self, make_session: MakeSession, api_key: str | None, observers: Iterable[Observer] = ()) -> None:
         self._make_session = make_session
         self._api_key = api_key
+        self._observers = Observers(observers)
+        self._accepted = 0
         self._workers = _Workers()
         self._sockets: set[web.WebSocketResponse] = set()
         self.url = ""
@@ -70,7 +73,9 @@ class Server:
             return socket
         self._sockets.add(socket)
         try:
-            await _Connection(socket, session, self._workers).run()
+            self._accepted += 1
+            info = ConnectionInfo.of(self._accepted, request.query, time.time())
+            await _Connection(socket, session, self._workers, info, self._observers).run()
         finally:
             self._sockets.discard(socket)
         return socket
@@ -156,16 +161,27 @@ def _outcome(job: Job) -> object:
 class _Connection:
     """Drives one session: the clock is the loop's."""
 
-    def __init__(self, socket: web.WebSocketResponse, session: EmulatorSession, workers: _Workers) -> None:
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        session: EmulatorSession,
+        workers: _Workers,
+        info: ConnectionInfo,
+        observers: Observers,
+    ) -> None:
         self._socket = socket
         self._session = session
         self._workers = workers
+        self._info = info
+        self._observers = observers
+        self._reason = ""
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._open = True
 
     async def run(self) -> None:
         """Until either side closes."""
+        self._observers.opened(self._info, self._loop.time())
         self._session.start(self._loop.time(), unix_time=time.time())
         tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._send())]
         try:
@@ -175,6 +191,7 @@ class _Connection:
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
+            self._observers.closed(self._info, self._socket.close_code, self._reason, self._loop.time())
         for task in tasks:
             if not task.cancelled():
                 task.result()
@@ -182,7 +199,9 @@ class _Connection:
     async def _read(self) -> None:
         async for message in self._socket:
             if message.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                self._session.receive(message.data, self._loop.time())
+                now = self._loop.time()
+                self._observers.received(self._info, message.data, now)
+                self._session.receive(message.data, now)
                 self._changed.set()
 
     async def _send(self) -> None:
@@ -193,11 +212,12 @@ class _Connection:
             try:
                 for event in self._session.poll(now):
                     await self._socket.send_str(json.dumps(event, separators=(",", ":")))
+                    self._observers.sent(self._info, event, self._loop.time())
             except ConnectionError:
                 return  # the client is gone, which the reader finds out too
             if self._session.closing:
-                code, reason = self._session.closing
-                await self._socket.close(code=code, message=reason.encode())
+                code, self._reason = self._session.closing
+                await self._socket.close(code=code, message=self._reason.encode())
                 return
             for job in self._session.jobs():
                 self._workers.submit(job, partial(self._finish, job), lambda: self._open)
@@ -248,13 +268,15 @@ async def serve(
     brain: Brain | None = None,
     voice: Voice | None = None,
     options: Options | None = None,
+    observers: Iterable[Observer] = (),
     allow_remote: bool = False,
 ) -> AsyncIterator[Server]:
     """Serve emulated sessions at ``/voice-live/realtime`` while the ``async with`` lasts; port 0 takes a free one.
 
     All sessions share ``ears``, ``brain`` and ``voice``; a ``make_session`` decides on these and the ``options``
     itself. With ``api_key`` any other key is refused; bearer tokens are never checked. Raises ConfigurationError
-    for a host that is not loopback, unless ``allow_remote``, and OSError where the port is taken.
+    for a host that is not loopback, unless ``allow_remote``, and OSError where the port is taken. The
+    ``observers`` are told what crosses every socket.
     """
     if not allow_remote and not _is_loopback(host):
         raise ConfigurationError(
@@ -267,7 +289,7 @@ async def serve(
         ears, brain, voice = plugs
         return EmulatorSession(model=model, query=query, ears=ears, brain=brain, voice=voice, options=options)
 
-    server = Server(make_session or default, api_key)
+    server = Server(make_session or default, api_key, observers)
     app = web.Application()
     app.router.add_get(PATH, server.handle)
     app.router.add_route("*", "/{tail:.*}", _not_found)
