@@ -27,7 +27,8 @@ LAYERS = {
     "transports": "files _wav* _soundfile devices _device_* _playout _watchdog websocket websocket.*",
     "shell": "_connection _endings _service _pump _buffer _speech _hooks _shell _talk _agent",
     "emulator": "emulator emulator.*",
-    "programs": "testing _conformance _notices lab recording metrics telemetry asgi web web.* cli cli.* __main__",
+    "programs": "testing testing.* _conformance _notices lab recording metrics telemetry asgi web web.* cli cli.* "
+    "__main__",
     "exports": "__init__",
 }
 """Every module has one layer; between the layers of a call and the emulator there is nothing but the wire."""
@@ -57,12 +58,18 @@ HEAVY = {"_pcm": "emulator.* cli.* web.*", "_service": "", "devices": "", "emula
 
 THIRD_PARTY = {  # package: (where at the top, where else inside a function)
     "azure": ("_service", "_settings"),
-    "aiohttp": ("_service web web.* emulator.server*", "cli.*"),
+    "aiohttp": (
+        "_service web web.* emulator.server* emulator.proxy* emulator.view* emulator.control* emulator._fault_*",
+        "cli.*",
+    ),
     "sounddevice": ("", "devices _device_*"),
     "numpy": ("_pcm emulator.*", ""),
     "msgspec": ("_wire tools _schema testing config _session_* _settings", ""),
     "pybase64": ("_wire", ""),
-    "anyio": ("@tools @transports @shell @programs emulator.server*", ""),
+    "anyio": (
+        "@tools @transports @shell @programs emulator.server* emulator.proxy* emulator.mcp emulator.view*",
+        "",
+    ),
     # extras
     "faster_whisper": ("", "emulator.speech.*"),
     "hibari": ("", "emulator.speech.*"),
@@ -74,7 +81,9 @@ THIRD_PARTY = {  # package: (where at the top, where else inside a function)
     "opentelemetry": ("telemetry", "telemetry"),
     "rich": ("", "cli.*"),
     "openai": ("", "emulator.*"),
-    "mcp": ("", "tools"),
+    "mcp": ("", "tools emulator.mcp"),
+    "yaml": ("", "emulator.* testing.*"),
+    "pytest": ("testing.plugin", ""),
 }
 
 PURE = ("values", "config", "core")

@@ -44,9 +44,14 @@ class Ears(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """The brain speaks (or writes) this text. Several in a row become one message."""
+    """The brain speaks (or writes) this text. Several in a row become one message.
+
+    ``realtime_factor`` is how many seconds of its audio are delivered per second, where that should differ from the
+    session's (:attr:`Options.realtime_factor`): 0.5 is an answer that comes too slowly to be heard without gaps.
+    """
 
     text: str
+    realtime_factor: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,22 @@ class Call:
     arguments: Mapping[str, Any]
 
 
-Action: TypeAlias = Say | Call
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The brain does nothing for this many milliseconds of the session's time, and goes on."""
+
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The response fails here: response.done with status ``failed`` and this error."""
+
+    message: str
+    code: str = "server_error"
+
+
+Action: TypeAlias = Say | Call | Wait | Fail
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ import math
 import re
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 from .._pcm import level_dbfs
@@ -113,14 +114,16 @@ class ScriptedBrain:
 
 
 def _actions(then: str | Action | Sequence[str | Action]) -> list[Action]:
-    several = [then] if isinstance(then, str | Say | Call) else then
+    several = [then] if isinstance(then, str | Action) else then
     return [Say(each) if isinstance(each, str) else each for each in several]
 
 
 def _filled(action: Action, match: re.Match[str]) -> Action:
     """The action with the groups of the match in place of ``\\1``, ``\\g<name>`` and so on."""
     if isinstance(action, Say):
-        return Say(match.expand(action.text))
+        return replace(action, text=match.expand(action.text))
+    if not isinstance(action, Call):
+        return action
     arguments = {
         name: match.expand(value) if isinstance(value, str) else value for name, value in action.arguments.items()
     }

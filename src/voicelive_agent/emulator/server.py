@@ -27,10 +27,12 @@ from .protocols import Brain, Ears, Voice
 from .scripted import EnergyEars, ScriptedBrain, ToneVoice
 from .session import EmulatorSession
 
-__all__ = ["MakeSession", "Server", "serve"]
+__all__ = ["Extension", "MakeSession", "Server", "serve"]
 
 MakeSession: TypeAlias = Callable[[str, Mapping[str, str]], EmulatorSession]
 """``make_session(model, query)`` returns the session of a new connection."""
+Extension: TypeAlias = "Callable[[web.Application, Server], None]"
+"""Adds routes of its own to the emulator's server, before it starts: a live view, a control API."""
 
 PATH = "/voice-live/realtime"
 _MAX_MESSAGE = 16 * 1024 * 1024
@@ -269,6 +271,7 @@ async def serve(
     voice: Voice | None = None,
     options: Options | None = None,
     observers: Iterable[Observer] = (),
+    extensions: Iterable[Extension] = (),
     allow_remote: bool = False,
 ) -> AsyncIterator[Server]:
     """Serve emulated sessions at ``/voice-live/realtime`` while the ``async with`` lasts; port 0 takes a free one.
@@ -276,7 +279,7 @@ async def serve(
     All sessions share ``ears``, ``brain`` and ``voice``; a ``make_session`` decides on these and the ``options``
     itself. With ``api_key`` any other key is refused; bearer tokens are never checked. Raises ConfigurationError
     for a host that is not loopback, unless ``allow_remote``, and OSError where the port is taken. The
-    ``observers`` are told what crosses every socket.
+    ``observers`` are told what crosses every socket; ``extensions`` add routes.
     """
     if not allow_remote and not _is_loopback(host):
         raise ConfigurationError(
@@ -292,6 +295,8 @@ async def serve(
     server = Server(make_session or default, api_key, observers)
     app = web.Application()
     app.router.add_get(PATH, server.handle)
+    for extend in extensions:
+        extend(app, server)
     app.router.add_route("*", "/{tail:.*}", _not_found)
     runner = web.AppRunner(app, handle_signals=False, access_log=None, shutdown_timeout=_CLOSE_TIMEOUT_S)
     try:
