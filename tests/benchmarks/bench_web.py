@@ -1,6 +1,6 @@
 """The web app as a person lives it: Chromium in front of the page, and the service behind the server.
 
-    python -m tests.benchmarks.bench_web [--turns 30] [--starts 100] [--visitors 50]
+    python -m tests.benchmarks.bench_web [--turns 30] [--starts 100] [--visitors 50]  # 0: none of that
 
 Run it in the project's directory. The web app is a process of its own; the emulated service, and what drives the
 browser, are another. Taps are put in before the page's scripts (tests/browser/taps.js): on every microphone track,
@@ -392,6 +392,9 @@ async def many(count: int) -> None:
     silent = sum(not client.audio for client in clients)
     pitches = [client.pitches for client in clients]
     separate = all(len(each) == 1 for each in pitches) and len(set.union(*pitches)) == count
+    for number, each in enumerate(pitches):
+        if len(each) != 1:
+            print(f"visitor {number} heard {sorted(each)} Hz")
     missing = [client.missing_ms for client in clients]
     verdict = "ok" if separate and not any(missing) else "MISSED"
     print(f"{count} visitors at once: {used:.2f} of one core, heard nothing: {silent}, separate: {separate}")
@@ -410,11 +413,13 @@ async def main(asked: argparse.Namespace) -> None:
     if asked.url:
         adapter = Adapter(asked.url, asked.start, asked.stop, asked.ready)
         print(f"the page's server is to talk to http://127.0.0.1:{asked.port}")
-    await conversation(asked.turns, "all delivered", adapter, port=asked.port)
     coming = Options(realtime_factor=1.2)
-    await conversation(asked.turns, "still coming, two late", adapter, options=coming, late=2, port=asked.port)
-    await starting(asked.starts, adapter, asked.port)
-    if adapter is None:
+    if asked.turns:
+        await conversation(asked.turns, "all delivered", adapter, port=asked.port)
+        await conversation(asked.turns, "still coming, two late", adapter, options=coming, late=2, port=asked.port)
+    if asked.starts:
+        await starting(asked.starts, adapter, asked.port)
+    if asked.visitors and adapter is None:
         await many(asked.visitors)
 
 

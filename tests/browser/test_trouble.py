@@ -22,6 +22,8 @@ from .site import site, until
 from .visitor import Visitor, visitor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from playwright.async_api import Browser
 
 pytestmark = pytest.mark.browser
@@ -48,6 +50,10 @@ class Server:
         """End it without a word."""
         with self._process:
             self._process.kill()
+
+    def terminate(self) -> None:
+        """Have it end as it should; it gives its visitors half a second."""
+        self._process.terminate()
 
 
 TYPED_BY_NOBODY = """
@@ -173,7 +179,8 @@ async def test_no_server(browser: Browser) -> None:
             assert await anna.taps("live()") == 0
 
 
-async def test_a_server_that_is_restarted(browser: Browser) -> None:
+@pytest.mark.parametrize("end", [Server.kill, Server.terminate], ids=["killed", "drained"])
+async def test_a_server_that_is_restarted(browser: Browser, end: Callable[[Server], None]) -> None:
     port = closed_port()
     async with serve() as emulator:
         with Server(port, emulator.url) as first:
@@ -181,7 +188,7 @@ async def test_a_server_that_is_restarted(browser: Browser) -> None:
             async with visitor(browser, url) as anna:
                 await anna.press_start()
                 await anna.sees_state("ready")
-                first.kill()
+                end(first)
                 await anna.sees_state("reconnecting")
                 assert await anna.page.locator("#problem").is_hidden()
                 with Server(port, emulator.url) as second:

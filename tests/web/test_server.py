@@ -321,12 +321,13 @@ async def test_draining_lets_calls_finish_and_nobody_in(emulator: Emulator) -> N
         assert await visitor.closed() == 1000
 
 
-async def test_draining_ends_what_takes_too_long_politely(server: Serve, emulator: Emulator) -> None:
+async def test_draining_sends_who_stays_too_long_to_the_next_server(server: Serve, emulator: Emulator) -> None:
     async with server(clerk(emulator), limits=WebLimits(drain_s=0.2)) as site, site.visitor() as visitor:
         await visitor.state("ready")
         await site.app.drain()
-        assert await visitor.closed() == 1000
-        assert visitor.all("end")[0]["reason"] == "stopped"
+        assert await visitor.closed() == 1012
+        assert visitor.all("end")[0]["reason"] == "hung_up"
+        assert not site.app.sessions
 
 
 @pytest.fixture(autouse=True)

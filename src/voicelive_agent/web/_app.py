@@ -39,6 +39,8 @@ STATIC: Final = Path(__file__).parent / "static"
 BUSY: Final = 1013
 POLICY: Final = 1008
 INTERNAL_ERROR: Final = 1011
+RESTART: Final = 1012
+"""Service restart: the page comes back by itself, to whatever answers then."""
 GOODBYE_S: Final = 5.0
 """The longest that a call may take to end after it was asked to."""
 
@@ -78,7 +80,7 @@ class WebApp:
         self._make = agent_factory
         self._visitors = Visitors(self.limits)
         self._tickets = Tickets(clock, lifetime_s=self.limits.ticket_s)
-        self._calls: set[VoiceAgent] = set()
+        self._calls: set[WebSocketAudio[Hello]] = set()
         self._left = anyio.Event()  # somebody has
         self._config = _in_force(agent_factory)
         self._files = {path.name: _file(path) for path in STATIC.iterdir() if path.is_file()}
@@ -172,7 +174,7 @@ class WebApp:
             logger.exception("The agent of a visitor could not be made.")
             await audio.close(INTERNAL_ERROR, "The agent could not be made.")
             return
-        self._calls.add(agent)
+        self._calls.add(audio)
         try:
             await agent.run(audio, audio)
         except TransportError:
@@ -183,7 +185,7 @@ class WebApp:
             logger.exception("The call of %s failed.", address)
             await audio.close(INTERNAL_ERROR, "The agent failed.")
         finally:
-            self._calls.discard(agent)
+            self._calls.discard(audio)
 
     def _limits(self) -> Limits:
         limits = self.limits
@@ -198,13 +200,14 @@ class WebApp:
     # --- the end ---
 
     async def drain(self) -> None:
-        """Let nobody in, let those who talk finish within ``drain_s``, and end the rest politely."""
+        """Let nobody in, let those who talk finish within ``drain_s``, and send the rest to the next server."""
         self._visitors.draining = True
         with anyio.move_on_after(self.limits.drain_s):
             await self._empty()
-        for agent in list(self._calls):
-            agent.stop()
         with anyio.move_on_after(GOODBYE_S):
+            async with anyio.create_task_group() as tasks:
+                for audio in self._calls:
+                    tasks.start_soon(audio.close, RESTART, "The server is being restarted.")
             await self._empty()
 
     async def _empty(self) -> None:

@@ -7,6 +7,7 @@ const OPENING_MS = 10_000;
 const NORMAL = 1000;
 const REFUSALS = new Set([1002, 1003, 1007, 1008, 1009, 1010]);
 const INTERNAL_ERROR = 1011;
+const RESTART = 1012;
 const BUSY = 1013;
 
 /**
@@ -17,6 +18,7 @@ const BUSY = 1013;
  *
  * @typedef {object} Loss
  * @property {boolean} again whether it makes sense to come back
+ * @property {boolean} [restart] whether the server asks for that: the session's end was only its own
  * @property {Problem} problem what to say if not
  */
 
@@ -135,6 +137,7 @@ function abandon(socket) {
  */
 function lossOf(code, reason, otherwise = "lost") {
   if (code === NORMAL) return { again: false, problem: new Problem("closed", reason) };
+  if (code === RESTART) return { again: true, restart: true, problem: new Problem("lost") };
   if (code === BUSY) return { again: true, problem: new Problem("server_full", reason) };
   if (code === INTERNAL_ERROR) return { again: false, problem: new Problem("failed", reason) };
   if (REFUSALS.has(code)) return { again: false, problem: new Problem("refused", reason) };

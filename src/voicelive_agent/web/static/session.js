@@ -124,9 +124,9 @@ export class Session {
   }
 
   /** @param {import("./link.js").Loss} loss */
-  #lost({ again, problem }) {
+  #lost({ again, restart = false, problem }) {
     this.#link = null; // what has arrived plays out
-    if (this.#end !== null) this.#finish(this.#end);
+    if (this.#end !== null && !restart) this.#finish(this.#end);
     else if (again) void this.#reconnect();
     else this.#fail(problem);
   }
