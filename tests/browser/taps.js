@@ -20,7 +20,8 @@
   }
 
   const url = URL.createObjectURL(new Blob([`(${worklet})()`], { type: "text/javascript" }));
-  const sounds = { microphone: { rate: 0, blocks: [] }, speaker: { rate: 0, blocks: [] } };
+  const microphone = { rate: 0, blocks: [] };
+  const speakers = []; // one for each AudioContext: a page may have one that only takes the microphone
   const tracks = [];
   const contexts = new WeakMap(); // context -> promise of its tap
   const { connect } = AudioNode.prototype;
@@ -28,8 +29,12 @@
   async function tap(context) {
     await context.audioWorklet.addModule(url);
     const node = new AudioWorkletNode(context, "tap", { outputChannelCount: [1] });
-    sounds.speaker.rate = context.sampleRate;
-    node.port.onmessage = ({ data }) => sounds.speaker.blocks.push(data);
+    const speaker = { rate: context.sampleRate, blocks: [], sounds: false };
+    speakers.push(speaker);
+    node.port.onmessage = ({ data }) => {
+      speaker.blocks.push(data);
+      speaker.sounds ||= new Int16Array(data.pcm).some((sample) => sample !== 0);
+    };
     connect.call(node, context.destination); // it is silent, and runs only if it is connected
     return node;
   }
@@ -43,8 +48,8 @@
       const time = Date.now();
       const signal = new Float32Array(value.numberOfFrames);
       value.copyTo(signal, { planeIndex: 0, format: "f32-planar" });
-      sounds.microphone.rate = value.sampleRate;
-      sounds.microphone.blocks.push({ pcm: Int16Array.from(signal, (x) => x * 32767).buffer, time });
+      microphone.rate = value.sampleRate;
+      microphone.blocks.push({ pcm: Int16Array.from(signal, (x) => x * 32767).buffer, time });
       value.close();
     }
   }
@@ -93,7 +98,8 @@
     },
     live: () => tracks.filter((track) => track.readyState === "live").length,
     take: (kind) => {
-      const { rate, blocks } = sounds[kind];
+      const heard = speakers.find(({ sounds }) => sounds) ?? speakers[0] ?? { rate: 0, blocks: [] };
+      const { rate, blocks } = kind === "microphone" ? microphone : heard;
       const taken = blocks.splice(0);
       let text = "";
       for (const { pcm } of taken) text += String.fromCharCode(...new Uint8Array(pcm));
