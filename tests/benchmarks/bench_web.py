@@ -282,15 +282,15 @@ def silences(speaker: Sound, starts: NDArray[np.float64], firsts: NDArray[np.flo
 
 
 async def starting(count: int, adapter: Adapter | None, port: int) -> None:
-    """From Start to ready, and how much audio then comes per second."""
-    readies, rates = [], []
+    """From Start to ready, how much audio then comes per second, and how soon the session is over."""
+    readies, rates, stops, closes = [], [], [], []
     async with contextlib.AsyncExitStack() as stack:
         server, spies = await stack.enter_async_context(service(port=port))
         page = adapter or Adapter((await stack.enter_async_context(our_page(server.url)))[0])
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         quiet = recording(Path(folder) / "quiet.wav", silence(1))
         browser = await stack.enter_async_context(chromium(quiet))
-        for _ in range(count):
+        for number in range(count):
             async with visitor(browser, page.url, tapped=False, ours=False) as person:
                 await person.page.wait_for_load_state("networkidle")  # nobody is faster than that
                 readies.append(await page.open(person))
@@ -300,8 +300,14 @@ async def starting(count: int, adapter: Adapter | None, port: int) -> None:
                 heard = spies[-1].heard[before:]
                 span = heard[-1][0] - heard[0][0]
                 rates.append(sum(len(pcm) for _, pcm in heard[1:]) / 2 / RATE / span)
-                await page.close(person)
+                leave, took = (person.page.close(), closes) if number % 2 else (page.close(person), stops)
+                leaving = asyncio.ensure_future(leave)
+                took.append(await ended(server))
+                await leaving
     report("Start -> ready", readies, 250, math.inf)
+    report("Stop pressed -> session over", stops, 200, 200)
+    if closes:
+        report("tab closed -> session over", closes, 1_000, 1_000)
     right = sum(abs(rate - 1) < 0.05 for rate in rates)
     print(
         f"seconds of audio per second: {min(rates):.3f} to {max(rates):.3f}; 1.0 (within 5 %)"
@@ -368,6 +374,14 @@ def cpu_s(pid: int) -> float:
     """Processor time of a process so far (Linux)."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+async def ended(server: Server) -> float:
+    """Milliseconds until the service has no session any more."""
+    began = time.monotonic()
+    while server.connections:  # noqa: ASYNC110  nothing tells
+        await asyncio.sleep(0.002)
+    return (time.monotonic() - began) * 1000
 
 
 async def many(count: int) -> None:
