@@ -83,6 +83,7 @@ class WebApp:
         self._calls: set[WebSocketAudio[Hello]] = set()
         self._left = anyio.Event()  # somebody has
         self._config = _in_force(agent_factory)
+        _load()
         self._files = {path.name: _file(path) for path in STATIC.iterdir() if path.is_file()}
 
     @property
@@ -214,6 +215,11 @@ class WebApp:
         while self.sessions:
             self._left = anyio.Event()
             await self._left.wait()
+
+
+def _load() -> None:
+    """The SDK, and what converts audio: 0.15 s that the first visitor would wait for otherwise."""
+    from .. import _pcm, _service  # noqa: F401
 
 
 # --- what is answered --------------------------------------------------------------------------------------------
