@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,38 +12,23 @@ import pytest
 
 from voicelive_agent.emulator import Call
 
+from .axe import faults, needs_axe
 from .chromium import chromium, hum, recording
 from .site import Service, site, until
-from .visitor import Visitor, visitor
+from .visitor import visitor
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
 pytestmark = pytest.mark.browser
 
-AXE = find_spec("axe_playwright_python")
-"""The package that brings axe.min.js of axe-core along."""
 PHONE: dict[str, Any] = {"viewport": {"width": 375, "height": 720}, "has_touch": True, "is_mobile": True}
 
 
 # --- what axe finds ---
 
 
-async def faults(person: Visitor) -> list[str]:
-    """What axe-core finds serious or worse."""
-    assert AXE is not None
-    assert AXE.origin is not None
-    await person.page.add_script_tag(path=Path(AXE.origin).with_name("axe.min.js"))
-    found: dict[str, Any] = await person.page.evaluate("axe.run()")
-    assert len(found["passes"]) > 10
-    return [
-        f"{fault['id']}: {fault['help']}: {[node['html'] for node in fault['nodes']]}"
-        for fault in found["violations"]
-        if fault["impact"] in ("serious", "critical")
-    ]
-
-
-@pytest.mark.skipif(AXE is None, reason="not installed: axe-playwright-python")
+@needs_axe
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("screen", [{}, PHONE], ids=["desk", "phone"])
 async def test_no_serious_fault(browser: Browser, scheme: str, screen: dict[str, Any]) -> None:
@@ -52,7 +36,7 @@ async def test_no_serious_fault(browser: Browser, scheme: str, screen: dict[str,
     async with site(*rules, greetings=("Good morning!",)) as here:
         # axe reads the page's colours: not while they fade from one state to the next.
         async with visitor(browser, here.url, color_scheme=scheme, reduced_motion="reduce", **screen) as anna:
-            assert await faults(anna) == []
+            assert await faults(anna.page) == []
             await anna.page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
             await anna.page.check("#hold-mode")
             await anna.press_start()
@@ -60,10 +44,10 @@ async def test_no_serious_fault(browser: Browser, scheme: str, screen: dict[str,
             await anna.type("Sunday?")
             await anna.sees("#transcript .tool.failed", "failed")
             await anna.sees_state("ready")
-            assert await faults(anna) == []
+            assert await faults(anna.page) == []
             await anna.type("Tell me a story")
             await anna.sees_state("speaking")
-            assert await faults(anna) == []
+            assert await faults(anna.page) == []
             await anna.page.wait_for_timeout(500)
             await anna.page.keyboard.press("Escape")
             await anna.page.locator("#transcript s").wait_for()
@@ -72,7 +56,7 @@ async def test_no_serious_fault(browser: Browser, scheme: str, screen: dict[str,
             await here.app.drain()
             await anna.press_start()
             await anna.sees("#problem-text", "restarted")
-            assert await faults(anna) == []
+            assert await faults(anna.page) == []
 
 
 async def test_a_phone_shows_all_of_it_without_scrolling_sideways(browser: Browser) -> None:

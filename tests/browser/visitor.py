@@ -45,7 +45,9 @@ class Sound:
         found = set()
         for at in range(0, len(self.samples) - size, size):
             piece = self.samples[at : at + size].astype(np.float64)
-            if np.square(piece).reshape(10, -1).mean(axis=1).min() > 1000**2:  # all of it, not where it begins or ends
+            if (
+                np.square(piece).reshape(10, -1).mean(axis=1).min() > 1000**2
+            ):  # all of it, not where it begins or ends
                 spectrum = np.abs(np.fft.rfft(piece * np.hanning(size)))
                 found.add(round(int(spectrum.argmax()) * self.rate / size / 100) * 100)
         return found

@@ -13,6 +13,7 @@ import pytest
 from voicelive_agent.emulator import ScriptedBrain, Server, serve
 
 from ..agent_driver import LONG, eventually
+from ..browser.axe import faults, needs_axe
 from ..browser.chromium import chromium, hum, missing, recording, silence
 
 pytest.importorskip("flask", reason="flask is not installed")
@@ -87,7 +88,7 @@ class Visit:
 async def visit(app: App, microphone: Path | None, *, permission: bool = True) -> AsyncIterator[Visit]:
     flags = ["--autoplay-policy=no-user-gesture-required"]
     async with chromium(microphone, *flags, permission=permission) as browser:
-        page = await browser.new_page()
+        page = await browser.new_page(bypass_csp=True)
         await page.add_init_script(LISTEN)
         somebody = Visit(page)
         await page.goto(app.url)
@@ -126,6 +127,16 @@ async def test_a_conversation(service: Server, tmp_path: Path) -> None:
         await anna.page.close()
         await eventually(lambda: service.connections == 0)
         assert anna.complaints == []
+
+
+@needs_axe
+async def test_no_serious_fault_of_access(service: Server, tmp_path: Path) -> None:
+    microphone = recording(tmp_path / "person.wav", silence(2) + hum(1) + silence(60))
+    async with running(service.url) as app, visit(app, microphone) as anna:
+        assert await faults(anna.page) == []
+        await anna.page.click("#start")
+        await anna.sees("assistant_speaking")
+        assert await faults(anna.page) == []
 
 
 async def test_without_a_microphone_no_session_is_opened(service: Server) -> None:
