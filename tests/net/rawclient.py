@@ -38,8 +38,9 @@ class RawClient:
     takes for somebody who does not read.
     """
 
-    def __init__(self, url: str, *, receive_buffer: int | None = None) -> None:
+    def __init__(self, url: str, *, receive_buffer: int | None = None, **headers: str) -> None:
         self._url = urlsplit(url)
+        self._headers = [f"{name}: {value}" for name, value in headers.items()]
         self._receive_buffer = receive_buffer
 
     async def __aenter__(self) -> Self:
@@ -59,6 +60,7 @@ class RawClient:
             "Connection: Upgrade",
             f"Sec-WebSocket-Key: {key}",
             "Sec-WebSocket-Version: 13",
+            *self._headers,
         ]
         self.writer.write("\r\n".join([*request, "", ""]).encode())
         status = await self.reader.readuntil(b"\r\n\r\n")

@@ -15,7 +15,8 @@ from voicelive_agent.emulator import Call, ScriptedBrain, serve
 from voicelive_agent.emulator.server import Server as Emulator
 from voicelive_agent.web import WebLimits, create_app
 
-from .servers import SERVERS, Serve, Site
+from ..net.rawclient import RawClient
+from .servers import SERVERS, SILENCE, Serve, Site
 
 LONG = "One two three four five six seven eight nine ten. " * 3
 
@@ -299,6 +300,22 @@ async def test_an_agent_for_all_visitors_is_refused(emulator: Emulator) -> None:
         create_app(lambda: agent)
     with pytest.raises(ConfigurationError, match="gave a str, not a VoiceAgent"):
         create_app(lambda: "agent")  # type: ignore[arg-type,return-value]
+
+
+async def test_who_never_reads_keeps_no_connection(emulator: Emulator) -> None:
+    long = "A long story. " * 400  # minutes of sound
+    serve_site = SERVERS["aiohttp"]
+    async with serve_site(lambda: VoiceAgent(emulator.url, "key", greeting=long)) as site:
+        hello = {"type": "hello", "rate": 24_000, "ticket": await site.ticket()}
+        async with RawClient(site.url + "ws", receive_buffer=4_096, Origin=site.origin) as deaf:
+            deaf.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await deaf.text(hello)
+            with pytest.raises(ConnectionError):
+                for block in range(3_000):  # says that it hears it all, until the line is cut
+                    await deaf.binary(SILENCE)
+                    await deaf.text({"type": "played", "samples": max(0, block - 50) * 470, "generation": 0})
+                    await asyncio.sleep(0.02)
+        assert site.app.sessions == 0
 
 
 # --- the end -------------------------------------------------------------------------------------------------

@@ -67,7 +67,14 @@ async def _websocket(request: web.Request) -> web.StreamResponse:
         return web.Response(status=426, headers={"Upgrade": "websocket"}, text="A WebSocket is expected here.")
     await socket.prepare(request)
     await here.call(socket, request.headers, _peer(request))
+    _let_go(request)
     return socket
+
+
+def _let_go(request: web.Request) -> None:
+    """Drop the connection of whoever did not take our last words: else it stays open as long as they like."""
+    if (transport := request.transport) is not None and transport.get_write_buffer_size():  # type: ignore[attr-defined]
+        transport.abort()  # type: ignore[attr-defined]
 
 
 def _peer(request: web.Request) -> str:
