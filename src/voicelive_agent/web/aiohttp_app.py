@@ -73,8 +73,8 @@ async def _websocket(request: web.Request) -> web.StreamResponse:
 
 def _let_go(request: web.Request) -> None:
     """Drop the connection of whoever did not take our last words: else it stays open as long as they like."""
-    if (transport := request.transport) is not None and transport.get_write_buffer_size():  # type: ignore[attr-defined]
-        transport.abort()  # type: ignore[attr-defined]
+    if (transport := request.transport) is not None and transport.get_write_buffer_size():
+        transport.abort()
 
 
 def _peer(request: web.Request) -> str:
