@@ -129,7 +129,7 @@ def test_every_command_and_option_is_documented() -> None:
     assert sections.keys() == commands.keys()
     for command, parser in commands.items():
         options = {option for action in parser._actions for option in action.option_strings} - {"-h", "--help"}
-        documented = set(re.findall(r"^\| `(--[a-z-]+)", sections[command], re.MULTILINE))
+        documented = set(re.findall(r"^\| `(--?[a-z-]+)", sections[command], re.MULTILINE))
         assert documented == options, command
 
 

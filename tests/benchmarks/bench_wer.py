@@ -1,4 +1,8 @@
-"""How well and how fast the emulator hears and answers.   python tests/benchmarks/bench_wer.py [runs]
+"""How well and how fast the emulator hears and answers.   python tests/benchmarks/bench_wer.py [DIR] [--noise DIR]
+
+DIR holds recordings with transcripts (default: tests/data/audio; the layout is described in recordings.py). The
+word errors are counted clean and in noise at 10 and 5 dB; --noise names a directory of noises, without it pink
+noise and typing are made.
 
 Each recording is cut as voice activity detection would cut it (300 ms before the speech, 500 ms after) and goes
 through ears, brain and voice. Errors are words after ``speech.normalise``. Times are medians of the runs. STT is
@@ -8,20 +12,19 @@ work between the decision that speech has ended and the first audio.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import statistics
-import sys
 import time
-import wave
 from pathlib import Path
+
+from recordings import AUDIO, RATE, Recording, mixed, noises, pcm16, recordings
 
 from voicelive_agent.emulator.protocols import FRAME, Brain, Call, Ears, Say, Turn, Voice
 from voicelive_agent.emulator.speech import load_speech
 from voicelive_agent.emulator.speech.normalise import normalise, word_errors
 
-AUDIO = Path(__file__).parents[1] / "data" / "audio"
-RATE = 16_000
 MOVE = {
     "type": "function",
     "name": "move",
@@ -37,18 +40,14 @@ MOVE = {
 }
 
 
-def read(name: str) -> bytes:
-    with wave.open(str(AUDIO / name), "rb") as file:
-        assert file.getframerate() == RATE
-        return file.readframes(file.getnframes())
-
-
 def cut(ears: Ears, pcm: bytes) -> bytes:
     """From 300 ms before the first frame of speech to 500 ms after the last."""
     stream = bytes(2 * RATE) + pcm + bytes(2 * RATE)
     listener, size = ears.listener(), 2 * FRAME
     starts = range(0, len(stream) - size + 1, size)
     speech = [start for start in starts if listener.probability(stream[start : start + size]) >= 0.5]
+    if not speech:
+        return b""
     return stream[max(0, speech[0] - 2 * RATE * 300 // 1000) : speech[-1] + size + 2 * RATE * 500 // 1000]
 
 
@@ -69,7 +68,25 @@ def answer(brain: Brain, text: str) -> str:
     )
 
 
-def main(runs: int) -> None:
+def in_noise(ears: Ears, found: list[Recording], noise_directory: Path | None) -> None:
+    """Word errors with each noise at 10 and 5 dB."""
+    for name, noise in noises(noise_directory, 30).items():
+        for snr_db in (10, 5):
+            words = errors = 0
+            for recording in found:
+                heard = ears.transcribe(cut(ears, pcm16(mixed(recording.samples, noise, snr_db)))).text
+                errors += word_errors(recording.transcript, heard)
+                words += len(normalise(recording.transcript))
+            print(f"in {name} at {snr_db} dB: word errors {errors}/{words} = {100 * errors / words:.1f} %")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("directory", nargs="?", type=Path, default=AUDIO)
+    parser.add_argument("--noise", type=Path)
+    parser.add_argument("--runs", type=int, default=7)
+    options = parser.parse_args()
+    runs, found = options.runs, recordings(options.directory)
     begin = time.perf_counter()
     ears, brain, voice = load_speech()
     load_s = time.perf_counter() - begin
@@ -81,8 +98,8 @@ def main(runs: int) -> None:
     audios: list[float] = []
     totals: list[float] = []
     answers = []
-    for entry in json.loads((AUDIO / "manifest.json").read_text(encoding="utf-8")):
-        pcm = cut(ears, read(entry["file"]))
+    for recording in found:
+        pcm = cut(ears, pcm16(recording.samples))
         stt, audio = [], []
         for _ in range(runs):
             begin = time.perf_counter()
@@ -92,13 +109,14 @@ def main(runs: int) -> None:
             stt.append(1e3 * (heard - begin))
             audio.append(1e3 * (time.perf_counter() - heard))
         total = [one + other for one, other in zip(stt, audio, strict=True)]
-        wrong, said = word_errors(entry["transcript"], text), len(normalise(entry["transcript"]))
+        wrong, said = word_errors(recording.transcript, text), len(normalise(recording.transcript))
         words, errors = words + said, errors + wrong
         stts, audios, totals = [*stts, *stt], [*audios, *audio], [*totals, *total]
         answers.append(answer(brain, text))
         figures = [f"{statistics.median(one):{width}.0f}" for one, width in ((stt, 7), (audio, 8), (total, 8))]
-        print(f"{entry['file']:18} {len(pcm) / 2 / RATE:5.1f} {wrong:3}/{said:<4} {' '.join(figures)}  {text}")
+        print(f"{recording.name:18} {len(pcm) / 2 / RATE:5.1f} {wrong:3}/{said:<4} {' '.join(figures)}  {text}")
     print(f"word errors {errors}/{words} = {100 * errors / words:.1f} %")
+    in_noise(ears, found, options.noise)
     for name, figures_ms in (("STT", stts), ("first audio", audios), ("total", totals)):
         p95 = sorted(figures_ms)[int(0.95 * len(figures_ms))]
         print(f"{name:12} p50 {statistics.median(figures_ms):4.0f} ms, p95 {p95:4.0f} ms")
@@ -108,4 +126,4 @@ def main(runs: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 7)
+    main()

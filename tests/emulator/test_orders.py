@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import json
+import re
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,28 +12,32 @@ import pytest
 
 from voicelive_agent.emulator import Call, EnergyEars, Options, ScriptedBrain
 
+from .compare_orders import (
+    INTERLEAVED,
+    SCENARIOS,
+    Difference,
+    Scenario,
+    differences,
+    found,
+    kinds,
+    main,
+    scenario,
+    trace,
+    user_item,
+)
 from .driver import Driver, Event, collapsed, noise, only, silence, types
 
-DATA = Path(__file__).parent / "data"
+HERE = Path(__file__).parent
+DOCUMENT = (HERE.parents[1] / "docs/reference/emulator-differences.md").read_text("utf-8")
 Json = dict[str, Any]
 
 
-def trace(name: str) -> list[Json]:
-    lines = (DATA / "traces" / f"voicelive__{name}.jsonl").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines[1:]]
-
-
 def received(name: str) -> list[Json]:
-    return [line["data"] for line in trace(name) if line["direction"] == "received"]
+    return trace(name, "received")
 
 
 def sent(name: str) -> list[Json]:
-    return [line["data"] for line in trace(name) if line["direction"] == "sent"]
-
-
-def scenario(name: str) -> list[Json]:
-    lines = map(json.loads, (DATA / "orders.jsonl").read_text(encoding="utf-8").splitlines())
-    return [line for line in lines if line["scenario"] == name and line.get("d") == "s"]
+    return trace(name, "sent")
 
 
 def without_transcription(events: Iterable[Json]) -> list[Json]:
@@ -66,6 +71,71 @@ def linked(events: list[Json]) -> list[tuple[str, str | None, str | None]]:
         if "previous_item_id" in event:
             links.append((event["type"], names[item_id], names[event["previous_item_id"]]))
     return links
+
+
+# --- All recordings ---------------------------------------------------------------------------------------
+
+
+def documented() -> Counter[Difference]:
+    """The table of the documentation."""
+    section = DOCUMENT.split("## Order of events\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (service|emulator) \| (.+?) \| (.+?) \| (.+) \|$", section, re.M)
+    assert all(why for *_, why in rows)
+    told = ((name, side, event.replace("`", ""), after.replace("`", "")) for name, side, event, after, _ in rows)
+    return Counter(Difference(*row) for row in told)
+
+
+def test_the_documentation_names_every_difference_in_order_and_no_other() -> None:
+    assert found() == documented()
+
+
+def test_every_recording_is_compared() -> None:
+    traces = {path.stem.removeprefix("voicelive__test_") for path in (HERE / "data/traces").glob("*.jsonl")}
+    shown = set(re.findall(r'"scenario": "(\w+)"', (HERE / "data/orders.jsonl").read_text("utf-8")))
+    assert set(SCENARIOS) == traces | shown
+
+
+def test_the_script_prints_every_difference(capsys: pytest.CaptureFixture[str]) -> None:
+    main()
+    printed = capsys.readouterr().out
+    assert printed.count("  only the ") == found().total()
+    assert all(name in printed for name in SCENARIOS)
+
+
+def compared(theirs: list[Json], ours: list[Json], *, excerpt: bool = False) -> list[str]:
+    given = Scenario(lambda: theirs, lambda: ours, excerpt)
+    return [f"{each.side}: {each.event} after {each.after}" for each in differences("any", given)]
+
+
+def test_what_is_missing_moved_or_of_another_kind_is_a_difference() -> None:
+    a, b, c = ({"type": kind} for kind in "abc")
+    assert compared([a, b, c], [a, b, c]) == []
+    assert compared([a, b, c], [a, c]) == ["service: b after a"]
+    assert compared([a, c], [a, b, c]) == ["emulator: b after a"]
+    assert compared([a, b, c], [b, c, a]) == ["service: a after the start", "emulator: a after c"]
+    done = {"type": "done", "response": {"status": "completed", "status_details": None}}
+    failed = {"type": "done", "response": {"status": "failed", "status_details": {"reason": "x"}}}
+    assert compared([done], [done]) == []
+    assert compared([done], [failed]) == [
+        "service: done (completed) after the start",
+        "emulator: done (failed, x) after the start",
+    ]
+    assert compared([{"type": "done", "status": "failed"}], [failed]) == []
+
+
+def test_of_an_excerpt_only_what_it_shows_is_compared() -> None:
+    a, b, c = ({"type": kind} for kind in "abc")
+    assert compared([a, c], [a, b, c], excerpt=True) == []
+    assert compared([c, a], [a, b, c], excerpt=True) == ["service: c after the start"]
+
+
+def test_deltas_count_once_and_once_more_where_they_alternate() -> None:
+    created, text, audio = ({"type": f"response.{kind}"} for kind in ("created", "text.delta", "audio.delta"))
+    assert kinds([created, text, text, audio, audio]) == kinds([created, text, audio])
+    assert [str(kind) for kind in kinds([created, text, audio, text, audio, text])][3:] == [INTERLEAVED]
+    assert len(kinds([created, text, created, text])) == 4
+    words = [{"type": "conversation.item.input_audio_transcription.delta", "item_id": item} for item in "aba"]
+    assert len(kinds(words)) == 2
 
 
 # --- Realtime --------------------------------------------------------------------------------------------
@@ -163,10 +233,6 @@ def test_realtime_answer_cut_off_by_speech_has_the_recorded_order() -> None:
 
 
 # --- Cascade ---------------------------------------------------------------------------------------------
-
-
-def user_item(text: str) -> Json:
-    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 
 
 def test_cascade_spoken_turn_has_the_recorded_order() -> None:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from voicelive_agent.emulator import Call, EnergyEars, Options, ScriptedBrain
-from voicelive_agent.emulator._schema import CLIENT_EVENTS
+from voicelive_agent.emulator._client_events import CLIENT_EVENTS
 
 from .driver import Driver, Event, noise, silence
 
@@ -59,6 +59,21 @@ sensible_messages = st.sampled_from(
             "session": {"turn_detection": {"type": "server_vad", "interrupt_response": False}},
         },
         {"type": "session.update", "session": {"input_audio_format": "g711_ulaw"}},
+        {"type": "session.update", "session": {"avatar": {"character": "lisa", "customized": False}}},
+        {
+            "type": "session.update",
+            "session": {"avatar": {"character": "x", "customized": True, "output_protocol": "websocket"}},
+        },
+        {"type": "session.update", "session": {"avatar": None, "voice": "alloy"}},
+        {"type": "session.avatar.connect", "client_sdp": base64.b64encode(b"{}").decode()},
+        {"type": "output_audio_buffer.clear"},
+        {"type": "input_text.delta", "id": "t", "delta": "hi"},
+        {"type": "input_text.done", "id": "t"},
+        {"type": "input_audio.turn.start", "turn_id": "u"},
+        {"type": "input_audio.turn.append", "turn_id": "u", "audio": NOISE},
+        {"type": "input_audio.turn.end", "turn_id": "u"},
+        {"type": "input_audio.turn.cancel", "turn_id": "u"},
+        {"type": "input_audio.clear"},
     ]
 )
 waits = st.sampled_from([0.0, 0.01, 0.1, 0.25, 1.0, 5.0])
@@ -72,7 +87,9 @@ options = st.builds(
     realtime_factor=st.sampled_from([float("inf"), 1.0, 3.0]),
     second_create=st.sampled_from(["error", "cancel"]),
     refuse_truncation=st.sampled_from([None, False]),
-    update=st.sampled_from(["merge", "replace"]),
+    update=st.sampled_from(["merge", "replace", "deep"]),
+    update_first=st.sampled_from([False, False, True]),
+    unknown_call=st.sampled_from([None, "accept", "error"]),
 )
 
 
@@ -84,6 +101,7 @@ def check(events: list[Event]) -> None:
     """What a client may rely on."""
     assert len({event["event_id"] for event in events}) == len(events)
     active, created, finished = None, set(), set()
+    avatar_speaks_for = None
     speaking = False
     open_items: dict[str, str] = {}
     for event in events:
@@ -99,6 +117,15 @@ def check(events: list[Event]) -> None:
             assert event["response"]["status"] in ("completed", "cancelled", "incomplete")
             finished.add(active)
             active = None
+        elif kind == "response.video.delta":
+            assert active is not None
+        elif kind == "session.avatar.switch_to_speaking":
+            assert avatar_speaks_for is None
+            avatar_speaks_for = event["turn_id"]
+            assert avatar_speaks_for == active
+        elif kind == "session.avatar.switch_to_idle":
+            assert event["turn_id"] == avatar_speaks_for
+            avatar_speaks_for = None
         elif kind.startswith("response."):
             assert event["response_id"] == active
             if kind == "response.output_item.added":
@@ -116,6 +143,7 @@ def check(events: list[Event]) -> None:
         elif kind in SPEECH_ENDS:
             speaking = False
     assert active is None
+    assert avatar_speaks_for is None
     assert created == finished
 
 

@@ -151,25 +151,6 @@ def test_say_exactly_and_prepared_messages_are_said() -> None:
     assert error["error"]["param"] == "response.pre_generated_assistant_message.content"
 
 
-def test_other_context_for_one_response() -> None:
-    driver = Driver()
-    driver.say("First")
-    events = driver.ask("response.create", response={"input_items": [user("Instead")]})
-    assert only(events, "response.audio_transcript.done")["transcript"] == "I heard: Instead"
-    events = driver.ask("response.create", response={"append_input_items": [user("Added")]})
-    assert types(events)[:2] == ["conversation.item.created", "response.created"]
-    assert only(events, "response.audio_transcript.done")["transcript"] == "I heard: Added"
-
-
-@pytest.mark.parametrize("request_", [{"conversation": "none"}, {"commit": False}])
-def test_a_response_outside_the_conversation_leaves_no_item(request_: dict[str, Any]) -> None:
-    driver = Driver()
-    events = driver.say("Hi", **request_)
-    assert len(list(every(events, "conversation.item.created"))) == 1
-    item_id = done(events)["output"][0]["id"]
-    assert only(driver.ask("conversation.item.retrieve", item_id=item_id), "error")
-
-
 def test_the_token_limit_ends_a_response_as_incomplete() -> None:
     events = Driver(brain=ScriptedBrain([("", [LONG, Call("never", {})])])).say("Hi", max_output_tokens=4)
     response = done(events)

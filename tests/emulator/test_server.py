@@ -22,6 +22,7 @@ from voicelive_agent.emulator import (
     Call,
     EmulatorSession,
     EnergyEars,
+    Job,
     Options,
     Say,
     ScriptedBrain,
@@ -31,11 +32,13 @@ from voicelive_agent.emulator import (
     serve,
 )
 from voicelive_agent.emulator import server as server_module
+from voicelive_agent.emulator import server_connection as connection_module
 from voicelive_agent.errors import ConfigurationError
 
 from .driver import Event, noise, only, silence, types
 
 PATH = "/voice-live/realtime?api-version=2026-07-15&model=gpt-4.1"
+AGENT = "/voice-live/realtime?api-version=v1&agent-name=a&agent-project-name=p"
 
 
 @asynccontextmanager
@@ -338,6 +341,8 @@ async def test_an_append_over_15_mib_is_an_error_event() -> None:
         ("/voice-live/realtime?model=gpt-4.1", {"api-key": "right"}, 400),
         ("/voice-live/realtime?api-version=2026-07-15", {"api-key": "right"}, 400),
         (PATH, {"api-key": "right"}, 400),  # no upgrade
+        (AGENT, {"api-key": "right"}, 401),
+        (AGENT + "&api-key=right", {}, 401),
         ("/", {"api-key": "right"}, 404),
         ("/openai/realtime?api-version=2026-07-15&model=x", {"api-key": "right"}, 404),
     ],
@@ -356,7 +361,8 @@ async def test_refused_handshakes(path: str, headers: dict[str, str], status: in
         (PATH, {"Authorization": "Bearer token"}),
         (PATH + "&api-key=right", {}),
         (PATH + "&Authorization=Bearer%20token", {}),
-        ("/voice-live/realtime?api-version=v1&agent-name=a&agent-project-name=p", {"api-key": "right"}),
+        (AGENT, {"Authorization": "Bearer token"}),
+        (AGENT + "&Authorization=Bearer%20token", {}),
     ],
 )
 async def test_accepted_handshakes(path: str, headers: dict[str, str]) -> None:
@@ -394,3 +400,143 @@ async def test_a_port_that_is_taken_is_an_os_error() -> None:
         with pytest.raises(OSError, match=str(port)):
             async with serve(port=port):
                 pass
+
+
+# --- Faults on the socket -----------------------------------------------------------------------------------
+
+
+async def test_pings_are_answered() -> None:
+    async with serve() as server, aiohttp.ClientSession() as client:
+        async with client.ws_connect(server.url + PATH, headers={"api-key": "x"}, autoping=False) as socket:
+            await socket.receive()
+            await socket.ping(b"hello")
+            message = await socket.receive()
+            assert (message.type, bytes(message.data)) == (aiohttp.WSMsgType.PONG, b"hello")
+
+
+async def test_a_slow_reader_reads_everything_in_the_end() -> None:
+    faults = [{"when": "open", "action": {"do": "slow", "bytes_per_s": 1_000_000, "direction": "received"}}]
+    async with serve(faults=faults) as server, connected(server) as connection:
+        assert "response.done" in types(await say(connection, "Hi"))
+
+
+async def test_a_flood_is_not_read_faster_than_it_is_handled(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection_module, "_MAX_BACKLOG", 10_000)
+    async with serve() as server, connected(server) as connection:
+        await append(connection, noise(0.5))
+        await connection.input_audio_buffer.clear()
+        assert "input_audio_buffer.cleared" in types(await until(connection, "input_audio_buffer.cleared"))
+
+
+async def test_the_server_ends_with_handshakes_and_sockets_that_hang() -> None:
+    before = asyncio.all_tasks()
+    async with aiohttp.ClientSession() as client:
+        async with serve(faults="half-open") as server:
+            frozen = await client.ws_connect(server.url + PATH, headers={"api-key": "x"})
+            await frozen.send_json({"type": "response.create"})
+            while (await frozen.receive_json())["type"] != "response.audio.delta":
+                pass
+            await frozen.send_json({"type": "response.cancel"})
+            server.faults.load("handshake-hangs")
+            hanging = asyncio.create_task(client.ws_connect(server.url + PATH, headers={"api-key": "x"}))
+            while server.faults.connections < 1:  # noqa: ASYNC110  there is no event for it
+                await asyncio.sleep(0)
+            assert server.connections == 1
+        with pytest.raises(aiohttp.ClientError):
+            await hanging
+        await frozen.close()
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_client_that_leaves_a_hanging_handshake_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    left = asyncio.Event()
+    hang = Server._hang
+
+    async def noted(self: Server, request: web.Request, for_s: float | None) -> bool:
+        stays = await hang(self, request, for_s)
+        left.set()
+        return stays
+
+    monkeypatch.setattr(Server, "_hang", noted)
+    async with asyncio.timeout(10), serve(faults="handshake-hangs") as server, aiohttp.ClientSession() as client:
+        _, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+        writer.write(f"GET {PATH} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await writer.drain()
+        while not server.faults.connections:  # noqa: ASYNC110  there is no event for it
+            await asyncio.sleep(0)
+        assert not left.is_set()
+        writer.close()
+        await left.wait()
+        server.faults.load(())
+        async with client.ws_connect(server.url + PATH, headers={"api-key": "x"}) as socket:
+            assert (await socket.receive_json())["type"] == "session.created"
+
+
+class Parrot:
+    """A session that is none of ours: it repeats what it hears, and closes as it is told."""
+
+    closing: tuple[int, str] | None = None
+    deadline: float | None = None
+
+    def __init__(self) -> None:
+        self.said: list[dict[str, Any]] = []
+
+    def start(self, now: float, *, unix_time: float | None = None) -> None:
+        self.said.append({"type": "hello"})
+
+    def receive(self, data: str | bytes, now: float) -> None:
+        event = json.loads(data)
+        self.said.append(event)
+        self.closing = (event["close"], "x" * 200) if "close" in event else None
+
+    def poll(self, now: float) -> list[dict[str, Any]]:
+        said, self.said = self.said, []
+        return said
+
+    def jobs(self) -> list[Job]:
+        return []
+
+    def finish(self, job: Job, result_or_error: object, now: float) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize(("code", "seen"), [(4003, 4003), (1006, 1006)])
+async def test_any_session_is_served(code: int, seen: int) -> None:
+    async with serve(make_session=lambda model, query: Parrot()) as server, aiohttp.ClientSession() as client:
+        async with client.ws_connect(server.url + PATH, headers={"api-key": "x"}) as socket:
+            assert await socket.receive_json() == {"type": "hello"}
+            await socket.send_json({"close": code})
+            assert await socket.receive_json() == {"close": code}
+            message = await socket.receive()
+            assert socket.close_code == seen
+            assert message.extra in ("x" * 123, None)
+
+
+async def test_a_client_that_answers_the_close_late_is_waited_for() -> None:
+    """The server's end of a session is a whole closing handshake, whatever its reader notices first."""
+    script = [{"when": "open", "action": {"do": "close", "code": 4005, "reason": "bye"}}]
+    async with serve(faults=script) as server, aiohttp.ClientSession() as client:
+        async with client.ws_connect(server.url + PATH, headers={"api-key": "x"}, autoclose=False) as socket:
+            message = await socket.receive()
+            assert (message.data, message.extra) == (4005, "bye")
+            await asyncio.sleep(0)
+            assert server.connections == 1
+            await socket.close()
+        while server.connections:  # noqa: ASYNC110  there is no event for it
+            await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_is_gone_before_its_pong_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def gone(*_: object) -> None:
+        raise ConnectionResetError("Cannot write to closing transport")
+
+    monkeypatch.setattr(web.WebSocketResponse, "pong", gone)
+    async with serve() as server, aiohttp.ClientSession() as client:
+        async with client.ws_connect(server.url + PATH, headers={"api-key": "k"}) as socket:
+            await socket.ping()
+            await socket.send_json({"type": "input_audio_buffer.clear"})
+            await socket.receive()
+            assert (await socket.receive_json())["type"] == "input_audio_buffer.cleared"
+    assert caplog.records == []

@@ -1,37 +1,19 @@
-"""The session object, items, errors and the driving of a session."""
+"""The session object, what it refuses, and the driving of a session."""
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from typing import Any
 
 import pytest
 
-from voicelive_agent._pcm import interleave
 from voicelive_agent.emulator import EmulatorSession, Options
-from voicelive_agent.emulator._audio import MAX_APPEND
 
-from .driver import Driver, Event, every, noise, only, types
+from .asking import created, refusal, updated
+from .driver import Driver, every, noise, only, types
 
 ECHO_REFERENCE = {"type": "server_echo_cancellation", "reference_source": "client", "channels": 2}
-
-
-def user(text: str, **fields: Any) -> dict[str, Any]:
-    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}], **fields}
-
-
-def created(driver: Driver) -> dict[str, Any]:
-    driver.settle()
-    session: dict[str, Any] = only(driver.events, "session.created")["session"]
-    return session
-
-
-def refusal(events: list[Event]) -> dict[str, Any]:
-    assert types(events)[-1] == "error", types(events)
-    error: dict[str, Any] = events[-1]["error"]
-    return error
 
 
 # --- Driving ----------------------------------------------------------------------------------------------
@@ -340,229 +322,10 @@ def test_an_mcp_server_is_not_reached_and_the_session_goes_on() -> None:
     ]
 
 
-# --- Items ------------------------------------------------------------------------------------------------
-
-
-def test_items_are_kept_echoed_retrieved_and_deleted() -> None:
-    driver = Driver(model="gpt-realtime")
-    item = driver.ask("conversation.item.create", item=user("One", id="mine"))[-1]["item"]
-    assert item["id"] == "mine"
-    assert item["status"] == "completed"
-    assert driver.ask("conversation.item.retrieve", item_id="mine")[-1]["item"] == item
-    assert driver.ask("conversation.item.delete", item_id="mine")[-1] | {"event_id": ""} == {
-        "event_id": "",
-        "type": "conversation.item.deleted",
-        "item_id": "mine",
-    }
-    for operation in ("retrieve", "delete", "truncate"):
-        where = {"content_index": 0, "audio_end_ms": 0} if operation == "truncate" else {}
-        error = refusal(driver.ask(f"conversation.item.{operation}", item_id="mine", event_id="e", **where))
-        assert error["code"] == f"item_{operation}_invalid_item_id"
-        assert error["event_id"] == "e"
-
-
-def test_items_can_be_put_anywhere() -> None:
-    driver = Driver(model="gpt-realtime")
-    driver.send("conversation.item.create", item=user("b", id="b"))
-    events = driver.ask("conversation.item.create", item=user("a", id="a"), previous_item_id="root")
-    assert events[-1]["previous_item_id"] is None
-    events = driver.ask("conversation.item.create", item=user("a2", id="a2"), previous_item_id="a")
-    assert events[-1]["previous_item_id"] == "a"
-    events = driver.ask("conversation.item.create", item=user("c"))
-    assert events[-1]["previous_item_id"] == "b"
-    error = refusal(driver.ask("conversation.item.create", item=user("x"), previous_item_id="nowhere"))
-    assert error["param"] == "previous_item_id"
-    assert refusal(driver.ask("conversation.item.create", item=user("again", id="a")))["param"] == "item.id"
-
-
-@pytest.mark.parametrize(
-    ("item", "param"),
-    [
-        ({"type": "poem"}, "item.type"),
-        ({"role": "user"}, "item.type"),
-        ("text", "item"),
-        ({"type": "message", "role": "user"}, "item.content"),
-        ({"type": "message", "role": "stranger", "content": []}, "item.role"),
-        ({"type": "message", "role": "user", "content": [{"type": "text", "text": "x"}]}, "item.content[0].type"),
-        (
-            {"type": "message", "role": "assistant", "content": [{"type": "audio"}]},
-            "item.content[0].type",
-        ),
-        ({"type": "function_call_output", "output": "x"}, "item.call_id"),
-        ({"type": "function_call_output", "call_id": "x", "output": {}}, "item.output"),
-        (user("x", id=5), "item.id"),
-    ],
-)
-def test_bad_items_are_refused(item: Any, param: str) -> None:
-    assert refusal(Driver().ask("conversation.item.create", item=item))["param"] == param
-
-
 def test_null_in_an_update_is_the_default() -> None:
     session = Driver().update(tools=None, tool_choice=None, voice=None)[-1]["session"]
     assert (session["tools"], session["tool_choice"]) == ([], "auto")
     assert session["voice"]["name"] == "en-US-AvaNeural"
-
-
-def test_a_history_can_be_told() -> None:
-    """What a client re-creates after a reconnect: calls, their outputs, and speech whose words are known."""
-    driver = Driver(model="gpt-realtime")
-    call = {"type": "function_call", "name": "f", "call_id": "call_1", "arguments": "{}"}
-    assert driver.ask("conversation.item.create", item=call)[-1]["item"]["name"] == "f"
-    speech = [{"type": "input_audio", "audio": base64.b64encode(noise(0.2)).decode(), "transcript": "my words"}]
-    item = {"type": "message", "role": "user", "content": speech}
-    assert driver.ask("conversation.item.create", item=item)[-1]["item"]["content"] == [
-        {"type": "input_audio", "transcript": "my words"}
-    ]
-    answer = only(driver.ask("response.create"), "response.audio_transcript.done")
-    assert answer["transcript"] == "I heard: my words"
-
-
-def test_an_assistants_output_text_is_text() -> None:
-    content = [{"type": "output_text", "text": "Hello"}]
-    item = {"type": "message", "role": "assistant", "content": content}
-    events = Driver().ask("conversation.item.create", item=item)
-    assert events[-1]["item"]["content"] == [{"type": "text", "text": "Hello"}]
-
-
-def test_function_outputs_have_no_status_on_a_realtime_model() -> None:
-    item = {"type": "function_call_output", "call_id": "call_1", "output": "done"}
-    assert "status" not in Driver(model="gpt-realtime").ask("conversation.item.create", item=item)[-1]["item"]
-    assert Driver().ask("conversation.item.create", item=item)[-1]["item"]["status"] == "completed"
-
-
-def test_streamed_text_becomes_an_item() -> None:
-    driver = Driver()
-    driver.send("input_text.delta", id="t", delta="Hel")
-    driver.send("input_text.delta", id="t", delta="lo")
-    item = driver.ask("input_text.done", id="t")[-1]["item"]
-    assert item["content"] == [{"type": "input_text", "text": "Hello"}]
-
-
-def answer_id(driver: Driver) -> str:
-    events = driver.say("Hi")
-    item_id: str = only(events, "response.output_item.done")["item"]["id"]
-    return item_id
-
-
-def test_truncation_on_a_realtime_model() -> None:
-    driver = Driver(model="gpt-realtime")
-    item_id = answer_id(driver)
-    where = {"item_id": item_id, "content_index": 0, "audio_end_ms": 300}
-    event = driver.ask("conversation.item.truncate", **where)[-1]
-    assert {key: event[key] for key in where} == where
-    item = driver.ask("conversation.item.retrieve", item_id=item_id)[-1]["item"]
-    assert item["content"][0]["transcript"] == ""
-    error = refusal(driver.ask("conversation.item.truncate", **{**where, "audio_end_ms": 301}))
-    assert error["code"] == "invalid_value"
-    assert error["message"] == "Audio content of 300ms is already shorter than 301ms"
-
-
-def test_only_spoken_answers_can_be_truncated() -> None:
-    driver = Driver(model="gpt-realtime")
-    driver.send("conversation.item.create", item=user("x", id="mine"))
-    error = refusal(driver.ask("conversation.item.truncate", item_id="mine", content_index=0, audio_end_ms=0))
-    assert error["code"] == "unsupported_content_type"
-    assert error["message"] == "Only model output audio messages can be truncated"
-
-
-@pytest.mark.parametrize(
-    ("model", "refuse", "refused"),
-    [
-        ("gpt-4.1", None, True),
-        ("gpt-realtime", None, False),
-        ("gpt-4.1", False, False),
-        ("gpt-realtime", True, True),
-    ],
-)
-def test_truncation_can_be_refused(model: str, refuse: bool | None, refused: bool) -> None:
-    driver = Driver(model=model, options=Options(refuse_truncation=refuse))
-    item_id = answer_id(driver)
-    event = driver.ask("conversation.item.truncate", item_id=item_id, content_index=0, audio_end_ms=100)[-1]
-    assert event["type"] == ("error" if refused else "conversation.item.truncated")
-    if refused:
-        assert event["error"]["code"] == "unsupported_content_type"
-
-
-# --- Messages that are wrong ------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "data",
-    ["", "{", "[]", "5", '"x"', "null", b"\xff\xfe", "[" * 100_000, '{"a": NaN}', '{"a": ' + "9" * 5000 + "}"],
-)
-def test_malformed_messages_are_errors_and_the_session_goes_on(data: str | bytes) -> None:
-    driver = Driver()
-    driver.session.receive(data, driver.now)
-    assert refusal(driver.settle())["type"] == "invalid_request_error"
-    assert "response.done" in types(driver.say("Hi"))
-
-
-@pytest.mark.parametrize(
-    ("message", "param"),
-    [
-        ({}, "type"),
-        ({"type": None}, "type"),
-        ({"type": 5}, "type"),
-        ({"type": "session.avatar.connect", "client_sdp": ""}, "type"),
-        ({"type": "session.update"}, "session"),
-        ({"type": "session.update", "session": []}, "session"),
-        ({"type": "input_audio_buffer.append"}, "audio"),
-        ({"type": "input_audio_buffer.append", "audio": 5}, "audio"),
-        ({"type": "conversation.item.create"}, "item"),
-        ({"type": "conversation.item.retrieve"}, "item_id"),
-        ({"type": "response.create", "response": {"nonsense": 1}}, "response.nonsense"),
-        ({"type": "response.cancel", "response_id": 1}, "response_id"),
-    ],
-)
-def test_incomplete_messages_are_refused(message: dict[str, Any], param: str) -> None:
-    driver = Driver()
-    driver.session.receive(json.dumps({**message, "event_id": "mine"}), driver.now)
-    error = refusal(driver.settle())
-    assert error["param"] == param
-    assert error["event_id"] == "mine"
-
-
-@pytest.mark.parametrize("audio", ["A", "AAA", "====", "not base64", "ÄÄÄÄ", base64.b64encode(b"odd").decode()])
-def test_bad_audio_is_refused_and_the_session_goes_on(audio: str) -> None:
-    driver = Driver()
-    error = refusal(driver.ask("input_audio_buffer.append", audio=audio, event_id="mine"))
-    assert (error["param"], error["event_id"]) == ("audio", "mine")
-    assert "response.done" in types(driver.speak())
-
-
-def test_an_append_over_15_mib_is_refused() -> None:
-    error = refusal(Driver().ask("input_audio_buffer.append", audio="A" * (MAX_APPEND + 4)))
-    assert "15 MiB" in error["message"]
-
-
-def test_of_two_channels_the_first_is_the_microphone() -> None:
-    driver = Driver()
-    session = driver.update(input_audio_echo_cancellation=ECHO_REFERENCE)[-1]["session"]
-    assert session["input_audio_echo_cancellation"] == ECHO_REFERENCE
-    loud = noise(0.6)
-    silent = bytes(len(loud))
-    assert driver.append(interleave([silent, loud])) == [], "the reference is nobody who speaks"
-    driver.append(interleave([loud, silent]) + bytes(96_000))
-    started = only(driver.events, "input_audio_buffer.speech_started")
-    mono = Driver()
-    mono.append(silent + loud + bytes(48_000))
-    assert started["audio_start_ms"] == only(mono.events, "input_audio_buffer.speech_started")["audio_start_ms"]
-    error = refusal(driver.ask("input_audio_buffer.append", audio=base64.b64encode(bytes(6)).decode()))
-    assert "frames of 4 bytes" in error["message"]
-
-
-def test_an_odd_number_of_g711_bytes_is_fine() -> None:
-    driver = Driver()
-    driver.update(input_audio_format="g711_ulaw")
-    assert driver.append(b"\xff" * 801, piece=801) == []
-
-
-def test_an_event_id_that_is_no_string_is_not_echoed() -> None:
-    assert refusal(Driver().ask("nonsense", event_id=5))["event_id"] is None
-
-
-def test_output_audio_buffer_clear_is_acknowledged() -> None:
-    assert types(Driver().ask("output_audio_buffer.clear"))[-1] == "output_audio_buffer.cleared"
 
 
 def test_a_slow_update_holds_back_what_follows() -> None:
@@ -573,3 +336,158 @@ def test_a_slow_update_holds_back_what_follows() -> None:
     driver.send("input_audio_buffer.commit")
     assert types(driver.wait(0.08)) == []
     assert types(driver.wait(0.01)) == ["session.updated", "input_audio_buffer.committed"]
+
+
+# --- What contradicts itself ---------------------------------------------------------------------------------
+
+STEREO = {"type": "server_echo_cancellation", "reference_source": "client", "channels": 2}
+SPEECH = "session.input_audio_transcription"
+AZURE_TURNS = {"type": "azure_semantic_vad"}
+
+
+@pytest.mark.parametrize(
+    ("model", "change", "code", "param"),
+    [
+        ("gpt-4.1", {"input_audio_echo_cancellation": {**STEREO, "reference_source": "server"}},
+         "invalid_ec_channels_requires_client", "session.input_audio_echo_cancellation.channels"),
+        ("gpt-4.1", {"input_audio_echo_cancellation": {**STEREO, "channels": 1}},
+         "invalid_ec_reference_channels", "session.input_audio_echo_cancellation.channels"),
+        ("gpt-4.1", {"input_audio_echo_cancellation": STEREO, "input_audio_format": "g711_alaw"},
+         "invalid_ec_channels_format", "session.input_audio_echo_cancellation.channels"),
+        ("gpt-4.1", {"input_audio_echo_cancellation": STEREO, "modalities": ["text"]},
+         "ec_not_supported", "session.input_audio_echo_cancellation"),
+        ("gpt-4.1", {"input_audio_format": "g711_ulaw", "input_audio_sampling_rate": 24000},
+         None, "session.input_audio_sampling_rate"),
+        ("gpt-4.1", {"input_audio_transcription": {"model": "azure-speech", "prompt": "Names"}},
+         None, f"{SPEECH}.prompt"),
+        ("gpt-realtime", {"input_audio_transcription": {"model": "whisper-1", "phrase_list": ["Ada"]}},
+         None, f"{SPEECH}.phrase_list"),
+        ("gpt-realtime", {"input_audio_transcription": {"model": "whisper-1", "custom_speech": {"en-US": "x"}}},
+         None, f"{SPEECH}.custom_speech"),
+        ("gpt-4.1", {"input_audio_transcription": {"model": "azure-speech", "phrase_list": ["x"] * 500}},
+         None, f"{SPEECH}.phrase_list"),
+        ("gpt-4.1", {"input_audio_transcription": {"model": "gpt-4o-transcribe"}}, None, f"{SPEECH}.model"),
+        ("gpt-realtime", {"temperature": 0.5}, None, "session.temperature"),
+        ("gpt-realtime", {"temperature": 1.3}, None, "session.temperature"),
+        ("gpt-4.1", {"temperature": 2.1}, None, "session.temperature"),
+        ("gpt-4.1", {"voice": {"type": "azure-realtime-native", "name": "ava"}}, None, "session.voice"),
+        ("gpt-4.1", {"voice": {"type": "azure-standard", "name": "x", "temperature": 2}},
+         None, "session.voice.temperature"),
+        ("gpt-4.1", {"voice": {"type": "avatar-voice-sync"}}, "missing_required_parameter", "session.voice.model"),
+        ("gpt-4.1", {"voice": "alloy", "output_audio_format": "pcm16_16000hz"},
+         None, "session.output_audio_format"),
+        ("gpt-realtime", {"interim_response": {"type": "static_interim_response", "texts": ["Hm."]}},
+         None, "session.interim_response"),
+        ("gpt-4.1", {"interim_response": {"type": "static-interim-response"}},
+         None, "session.interim_response.type"),
+        ("gpt-4.1", {"avatar": {"character": "lisa"}}, "missing_required_parameter", "session.avatar.customized"),
+        ("gpt-4.1", {"avatar": {"character": "anna", "customized": False, "type": "photo-avatar"}},
+         "missing_required_parameter", "session.avatar.model"),
+        ("gpt-4.1", {"include": ["everything"]}, None, "session.include[0]"),
+        ("gpt-4.1", {"turn_detection": {"type": "server_vad", "end_of_utterance_detection": {"model": "x"}}},
+         None, "session.turn_detection.end_of_utterance_detection.model"),
+        ("gpt-4.1", {"tools": [{"type": "mcp", "server_label": "x", "server_url": "u", "require_approval": "no"}]},
+         None, "session.tools[0].require_approval"),
+    ],
+)  # fmt: skip
+def test_a_contradiction_is_refused_with_its_code_and_parameter(
+    model: str, change: dict[str, Any], code: str | None, param: str
+) -> None:
+    driver = Driver(model=model)
+    error = refusal(driver.ask("session.update", session=change, event_id="mine"))
+    assert (error["code"], error["param"]) == (code or "invalid_request_error", param)
+    assert (error["type"], error["event_id"]) == ("invalid_request_error", "mine")
+    assert types(driver.update()) == ["session.updated"]
+
+
+@pytest.mark.parametrize(
+    ("model", "change"),
+    [
+        ("gpt-4.1", {"input_audio_format": "g711_ulaw", "input_audio_sampling_rate": 8000}),
+        ("gpt-4.1", {"input_audio_transcription": {"model": "azure-speech", "phrase_list": ["x"] * 499}}),
+        ("gpt-4.1", {"input_audio_transcription": {"model": "azure-speech", "prompt": ""}}),
+        ("gpt-realtime", {"input_audio_transcription": {"model": "gpt-4o-mini-transcribe", "prompt": "Names"}}),
+        ("gpt-realtime", {"temperature": 0.6}),
+        ("azure-realtime", {"voice": {"type": "azure-realtime-native", "name": "ava"}}),
+        ("gpt-4.1", {"voice": {"type": "azure-standard", "name": "x", "temperature": None, "rate": "+20%"}}),
+        ("gpt-4.1", {"interim_response": {"type": "llm_interim_response", "triggers": ["tool"]}}),
+        ("gpt-4.1", {"animation": {"outputs": ["viseme_id"]}, "output_audio_timestamp_types": ["word"]}),
+    ],
+)
+def test_what_goes_together_is_accepted(model: str, change: dict[str, Any]) -> None:
+    assert types(Driver(model=model).update(**change)) == ["session.created", "session.updated"]
+
+
+def test_g711_is_echoed_with_its_rate() -> None:
+    assert updated(Driver().update(input_audio_format="g711_ulaw"))["input_audio_sampling_rate"] == 8000
+
+
+def function(**parameters: Any) -> dict[str, Any]:
+    return {"type": "function", "name": "f", "parameters": {"type": "object", "properties": parameters}}
+
+
+def test_every_branch_of_a_choice_needs_a_type() -> None:
+    nested = {"type": "array", "items": {"anyOf": [{"type": "string"}, {"enum": [1, 2]}]}}
+    error = refusal(Driver().update(tools=[function(a={"type": "string"}), function(b=nested)]))
+    assert (error["code"], error["param"]) == ("invalid_function_parameters", "session.tools[1].parameters")
+    assert "properties.b.items.anyOf[1]" in error["message"]
+    good = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/x"}, {"anyOf": [{"type": "null"}]}]}
+    assert types(Driver().update(tools=[function(c=good)]))[-1] == "session.updated"
+
+
+def test_the_channels_cannot_change_once_audio_came() -> None:
+    driver = Driver()
+    assert types(driver.update(input_audio_echo_cancellation=STEREO))[-1] == "session.updated"
+    assert types(driver.update(input_audio_echo_cancellation=None)) == ["session.updated"]
+    driver.append(noise(0.04))
+    error = refusal(driver.update(input_audio_echo_cancellation=STEREO))
+    assert error["code"] == "change_in_ec_channels_not_allowed"
+    assert types(driver.update(input_audio_echo_cancellation={"type": "server_echo_cancellation"})) == [
+        "session.updated"
+    ]
+
+
+def test_what_has_no_effect_is_warned_of_once() -> None:
+    driver = Driver()
+    events = driver.update(input_audio_noise_reduction={"type": "near_field"}, voice="alloy")
+    assert types(events)[1:] == ["session.updated", "warning"]
+    assert events[-1]["warning"]["param"] == "session.input_audio_noise_reduction"
+    assert types(driver.update(instructions="Be brief.")) == ["session.updated"]
+    events = driver.update(output_audio_timestamp_types=["word"])
+    assert only(events, "warning")["warning"]["param"] == "session.output_audio_timestamp_types"
+    assert "response.done" in types(driver.say("Hi"))
+
+
+# --- What is told in different ways ----------------------------------------------------------------------------
+
+
+def test_an_update_can_complete_nested_objects() -> None:
+    driver = Driver(options=Options(update="deep"))
+    driver.update(turn_detection={"type": "server_vad", "threshold": 0.9}, voice={"type": "openai", "name": "ash"})
+    assert updated(driver.update(turn_detection={"type": "server_vad"}))["turn_detection"]["threshold"] == 0.9
+    assert updated(driver.update(turn_detection=AZURE_TURNS))["turn_detection"]["threshold"] is None
+    assert updated(driver.update(voice="echo"))["voice"] == {"type": "openai", "name": "echo"}
+
+
+def test_a_model_in_an_update_can_be_an_error() -> None:
+    assert updated(Driver().update(model="gpt-5"))["model"] == "gpt-4.1"
+    error = refusal(Driver(options=Options(model_update="error")).update(model="gpt-5"))
+    assert error["param"] == "session.model"
+
+
+def test_the_update_can_have_to_come_first() -> None:
+    driver = Driver(options=Options(update_first=True))
+    assert refusal(driver.ask("response.create", event_id="mine"))["event_id"] == "mine"
+    assert refusal(driver.update(temperature=9))["param"] == "session.temperature"
+    assert refusal(driver.ask("input_audio_buffer.append", audio=""))["param"] == "type"
+    driver.update()
+    assert "response.done" in types(driver.say("Hi"))
+
+
+def test_the_type_of_turn_detection_can_be_fixed() -> None:
+    driver = Driver(options=Options(fixed_turn_detection=True))
+    driver.update(turn_detection=AZURE_TURNS)
+    assert types(driver.update(turn_detection={**AZURE_TURNS, "threshold": 0.7})) == ["session.updated"]
+    for other in (None, {"type": "server_vad"}):
+        assert refusal(driver.update(turn_detection=other))["param"] == "session.turn_detection.type"
+    assert types(driver.update(instructions="x")) == ["session.updated"]

@@ -7,6 +7,7 @@ import base64
 import pytest
 
 from voicelive_agent.emulator import EnergyEars, Options, ScriptedBrain, Transcript
+from voicelive_agent.emulator.protocols import Word
 
 from .driver import Driver, Event, every, noise, only, silence, types
 
@@ -247,6 +248,8 @@ def test_undocumented_audio_turns_use_the_same_buffer() -> None:
     driver.send("input_audio.turn.start", turn_id="u1")
     driver.send("input_audio.turn.append", turn_id="u1", audio=audio)
     assert "input_audio_buffer.committed" in types(driver.ask("input_audio.turn.end", turn_id="u1"))
+    driver.send("input_audio.turn.start", turn_id="u2")
+    driver.send("input_audio.turn.start", turn_id="u2")
     driver.send("input_audio.turn.append", turn_id="u2", audio=audio)
     assert types(driver.ask("input_audio.turn.cancel", turn_id="u2")) == ["input_audio_buffer.cleared"]
     assert types(driver.ask("input_audio.clear")) == ["input_audio_buffer.cleared"]
@@ -285,6 +288,84 @@ def test_azure_speech_on_a_realtime_model_has_no_transcript_deltas() -> None:
     assert not [each for each in types(events) if each.endswith("transcription.delta")]
     # With Azure's turn detection the service makes the id, and nothing leaks from the model behind.
     assert "conversation.item.done" not in types(events)
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("whisper-1", ["bonjour à tous"]),
+        ("gpt-4o-transcribe", ["bonjour", " à", " tous"]),
+        ("gpt-4o-mini-transcribe", ["bonjour", " à", " tous"]),
+        ("mai-transcribe-1", []),
+    ],
+)
+def test_deltas_come_from_openais_transcribers(model: str, expected: list[str]) -> None:
+    driver = Driver(model="gpt-realtime", ears=EnergyEars(["bonjour à tous"]))
+    driver.update(input_audio_transcription={"model": model})
+    events = driver.speak()
+    assert [event["delta"] for event in every(events, COMPLETED.replace("completed", "delta"))] == expected
+    assert only(events, COMPLETED)["transcript"] == "bonjour à tous"
+
+
+PHRASES, LOGPROBS = (f"item.input_audio_transcription.{name}" for name in ("phrases", "logprobs"))
+
+
+def test_phrases_and_log_probabilities_only_if_asked_for() -> None:
+    assert {"phrases", "logprobs"}.isdisjoint(only(Driver().speak(), COMPLETED))
+
+
+def test_phrases_are_sentences_whose_words_have_times() -> None:
+    driver = Driver(ears=EnergyEars(["Good morning. How are you"]))
+    driver.update(include=[PHRASES])
+    completed = only(driver.speak(1.0), COMPLETED)
+    first, second = completed["phrases"]
+    assert (first["text"], second["text"]) == ("Good morning.", "How are you")
+    assert [word["text"] for word in second["words"]] == ["How", "are", "you"]
+    assert first["locale"] == "en-US"
+    # Estimated: spread over what is loud, one second after the prefix padding of 400 ms.
+    assert first["offset_milliseconds"] == pytest.approx(400, abs=64)
+    last = second["words"][-1]
+    assert last["offset_milliseconds"] + last["duration_milliseconds"] == pytest.approx(1400, abs=100)
+    assert first["offset_milliseconds"] + first["duration_milliseconds"] <= second["offset_milliseconds"]
+
+
+def test_ears_that_know_the_times_of_the_words_are_asked_for_them() -> None:
+    class Exact(EnergyEars):
+        def transcribe_words(self, pcm: bytes, *, language: str | None = None) -> Transcript:
+            return Transcript("Oh no.", "en-GB", [Word("Oh", 410.4, 600, 0.5), Word("no.", 700, 910, 0.125)])
+
+    driver = Driver(model="gpt-realtime", ears=Exact())
+    driver.update(
+        include=[PHRASES, LOGPROBS], input_audio_transcription={"model": "gpt-4o-transcribe", "language": "en"}
+    )
+    events = driver.speak()
+    completed = only(events, COMPLETED)
+    assert completed["phrases"] == [
+        {
+            "offset_milliseconds": 410,
+            "duration_milliseconds": 500,
+            "text": "Oh no.",
+            "words": [
+                {"text": "Oh", "offset_milliseconds": 410, "duration_milliseconds": 190},
+                {"text": "no.", "offset_milliseconds": 700, "duration_milliseconds": 210},
+            ],
+            "locale": "en-GB",
+            "confidence": 0.25,
+        }
+    ]
+    assert completed["logprobs"] == [
+        {"token": "Oh", "logprob": -0.6931, "bytes": [79, 104]},
+        {"token": " no.", "logprob": -2.0794, "bytes": [32, 110, 111, 46]},
+    ]
+    deltas = every(events, COMPLETED.replace("completed", "delta"))
+    assert [delta["logprobs"] for delta in deltas] == [[each] for each in completed["logprobs"]]
+
+
+def test_silence_has_no_phrases() -> None:
+    driver = Driver(ears=EnergyEars([""]))
+    driver.update(include=[PHRASES, LOGPROBS])
+    completed = only(driver.speak(), COMPLETED)
+    assert (completed["phrases"], completed["logprobs"]) == ([], [])
 
 
 def test_the_language_asked_for_reaches_the_ears() -> None:

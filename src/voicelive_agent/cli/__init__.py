@@ -6,9 +6,11 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 
 from .. import __version__
 from ..errors import VoiceLiveError
+from ._emulator_options import Settings, add_options, port_number
 
 __all__ = ["main"]
 
@@ -42,20 +44,9 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_talk(commands)
     _add_serve(commands)
+    _add_test(commands)
     emulator = commands.add_parser("emulator", help="Voice Live on this machine, for any client")
-    emulator.add_argument(
-        "--port", type=_port, default=8765, help="the port to listen on, 0 for a free one (%(default)s)"
-    )
-    emulator.add_argument("--api-key", metavar="KEY", help="refuse every other key (default: any key will do)")
-    emulator.add_argument(
-        "--latency",
-        choices=("none", "service"),
-        default="none",
-        help="add the delays of the service (%(default)s)",
-    )
-    emulator.add_argument(
-        "--scripted", action="store_true", help="no speech packages: loudness for ears, rules, a tone for a voice"
-    )
+    add_options(emulator)
     emulator.set_defaults(command=_emulator)
 
     devices = commands.add_parser("devices", help="the microphones and speakers that there are")
@@ -101,7 +92,7 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     serve.add_argument("--emulator", action="store_true", help="Voice Live in this process: no account is needed")
     serve.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
-    serve.add_argument("--port", type=_port, default=8000, help="the port, 0 for a free one (%(default)s)")
+    serve.add_argument("--port", type=port_number, default=8000, help="the port, 0 for a free one (%(default)s)")
     serve.add_argument("--reload", action="store_true", help="new visitors get the code of TARGET as it is then")
     serve.add_argument("--title", help="what the page is called")
     serve.add_argument(
@@ -124,14 +115,24 @@ def _add_serve(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     serve.set_defaults(command=_serve)
 
 
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port < 65_536:
-        raise ValueError(text)
-    return port
-
-
-_port.__name__ = "port (0 to 65535)"  # argparse says: invalid port (0 to 65535) value: '99999'
+def _add_test(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    test = commands.add_parser(
+        "test",
+        help="conversations written down as YAML, held with an agent",
+        description="Hold the conversations of scenarios with an agent, in memory and without waiting.",
+    )
+    test.add_argument("path", metavar="PATH", help="a file of scenarios, or a folder of them")
+    test.add_argument(
+        "target",
+        nargs="?",
+        metavar="TARGET",
+        help="your agent: hello.py, hello.py:Name, module:Name (default: what the file says)",
+    )
+    test.add_argument("--junit", metavar="FILE", help="write a report in the JUnit format")
+    test.add_argument("-k", dest="word", metavar="WORD", help="only scenarios with this in their name or file")
+    test.add_argument("--verbose", action="store_true", help="show the conversations that passed as well")
+    test.add_argument("--fail-fast", action="store_true", help="stop at the first failure")
+    test.set_defaults(command=_test)
 
 
 def _device(text: str) -> int | str:
@@ -147,9 +148,8 @@ def _demo(arguments: argparse.Namespace) -> int:
 def _emulator(arguments: argparse.Namespace) -> int:
     from .emulator import emulator
 
-    return emulator(
-        arguments.port, api_key=arguments.api_key, latency=arguments.latency, scripted=arguments.scripted
-    )
+    given = vars(arguments)
+    return emulator(Settings(**{each.name: given[each.name] for each in fields(Settings) if each.init}))
 
 
 def _talk(arguments: argparse.Namespace) -> int:
@@ -189,6 +189,20 @@ def _serve(arguments: argparse.Namespace) -> int:
         limits=limits,
     )
     return serve(options)
+
+
+def _test(arguments: argparse.Namespace) -> int:
+    from .test import Options, test
+
+    options = Options(
+        arguments.path,
+        arguments.target,
+        junit=arguments.junit,
+        word=arguments.word,
+        verbose=arguments.verbose,
+        fail_fast=arguments.fail_fast,
+    )
+    return test(options)
 
 
 def _devices(arguments: argparse.Namespace) -> int:

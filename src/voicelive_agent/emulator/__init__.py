@@ -9,9 +9,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._options import Job, Options
-from .protocols import Action, Brain, Call, Ears, Listener, Say, Transcript, Turn, Voice
+from .protocols import Action, Brain, Call, Ears, Fail, Listener, Prompting, Say, Transcript, Turn, Voice, Wait
 
 if TYPE_CHECKING:
+    from .echo import EchoBrain
+    from .mcp import HttpMcpClient, McpClient, McpError, McpResult, McpServer, McpTool
+    from .openai_compatible import OpenAIBrain
+    from .script import Script
     from .scripted import EnergyEars, ScriptedBrain, ToneVoice
     from .server import Server, serve
     from .session import EmulatorSession
@@ -21,25 +25,46 @@ __all__ = [
     "Brain",
     "Call",
     "Ears",
+    "EchoBrain",
     "EmulatorSession",
     "EnergyEars",
+    "Fail",
+    "HttpMcpClient",
     "Job",
     "Listener",
+    "McpClient",
+    "McpError",
+    "McpResult",
+    "McpServer",
+    "McpTool",
+    "OpenAIBrain",
     "Options",
+    "Prompting",
     "Say",
+    "Script",
     "ScriptedBrain",
     "Server",
     "ToneVoice",
     "Transcript",
     "Turn",
     "Voice",
+    "Wait",
     "serve",
 ]
 
 # Imported on use: the session needs numpy, the server aiohttp.
 _LAZY = {
+    "EchoBrain": "echo",
     "EmulatorSession": "session",
     "EnergyEars": "scripted",
+    "HttpMcpClient": "mcp",
+    "McpClient": "mcp",
+    "McpError": "mcp",
+    "McpResult": "mcp",
+    "McpServer": "mcp",
+    "McpTool": "mcp",
+    "OpenAIBrain": "openai_compatible",
+    "Script": "script",
     "ScriptedBrain": "scripted",
     "Server": "server",
     "ToneVoice": "scripted",

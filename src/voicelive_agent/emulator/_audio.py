@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from itertools import chain, repeat
 
 from .._pcm import Resampler, alaw_to_pcm, pcm_to_alaw, pcm_to_ulaw, split, ulaw_to_pcm
+from ._echo_canceller import EchoCanceller
 from ._errors import ClientError
 
 EARS_RATE = 16_000
@@ -22,13 +23,14 @@ _FROM_PCM: dict[str, Callable[[bytes], bytes]] = {"g711_ulaw": pcm_to_ulaw, "g71
 class InputDecoder:
     """Turns appended audio of one format into 16 kHz PCM16.
 
-    Of two channels the first is the microphone; the second, the client's echo reference, is left out.
+    Of two channels the first is the microphone; the second is the client's echo reference, which is subtracted.
     """
 
     def __init__(self, format: str, rate: int, channels: int = 1) -> None:
         self.format, self.rate, self.channels = format, rate, channels
         self._to_pcm = _TO_PCM.get(format)
-        self._resampler = None if rate == EARS_RATE else Resampler(rate, EARS_RATE)
+        self._resamplers = [Resampler(rate, EARS_RATE) for _ in range(channels)]
+        self._canceller = EchoCanceller() if channels == 2 else None
         self.frame_bytes = (1 if self._to_pcm else 2) * channels
         self.bytes_per_s = rate * self.frame_bytes
 
@@ -51,12 +53,15 @@ class InputDecoder:
 
     def decode(self, raw: bytes) -> bytes:
         """The next part of the stream at 16 kHz."""
-        pcm = self._to_pcm(raw) if self._to_pcm else split(raw, self.channels)[0]
-        return self._resampler.process(pcm) if self._resampler else pcm
+        channels = [self._to_pcm(raw)] if self._to_pcm else split(raw, self.channels)
+        return self._mixed([each.process(pcm) for each, pcm in zip(self._resamplers, channels, strict=True)])
 
     def finish(self) -> bytes:
         """What the resampler still holds, at the end of a stream."""
-        return self._resampler.finish() if self._resampler else b""
+        return self._mixed([each.finish() for each in self._resamplers])
+
+    def _mixed(self, channels: list[bytes]) -> bytes:
+        return channels[0] if self._canceller is None else self._canceller.process(*channels)
 
 
 @dataclass(frozen=True, slots=True)

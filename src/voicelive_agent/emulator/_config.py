@@ -1,4 +1,4 @@
-"""The session object: its defaults, what a session.update does to it, and how it is echoed."""
+"""The session object: its defaults, and what a session.update does to it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ._agents import Agent
+from ._contradictions import Backend, Notice, check_agent_update, check_output_format, check_session, notices
 from ._errors import ClientError
 from ._options import Options
 from ._profiles import Profile, served_name
-from ._schema import AZURE_OUTPUT_FORMATS, OUTPUT_FORMATS, SEMANTIC_VADS
+from ._schema import SEMANTIC_VADS
+from ._session_echo import echo_session
+
+__all__ = ["DEFAULT_API_VERSION", "Config", "TurnSettings", "check_output_format"]
 
 DEFAULT_API_VERSION = "2026-07-15"
 
@@ -35,25 +40,31 @@ class TurnSettings:
 class Config:
     """The session object of one session."""
 
-    def __init__(self, model: str, query: Mapping[str, str], profile: Profile, options: Options) -> None:
-        self.api_version = query.get("api-version", DEFAULT_API_VERSION)
+    def __init__(
+        self, model: str, query: Mapping[str, str], profile: Profile, options: Options, agent: Agent | None = None
+    ) -> None:
+        self.api_version = options.api_version or query.get("api-version", DEFAULT_API_VERSION)
         self.first_version = self.api_version.startswith("2025-")
         """Whether this is 2025-10-01 or older, which differs in a few fields."""
         self._profile = profile
-        self._replace = options.update == "replace"
-        self._model = served_name(model)
-        self._agent = _agent(query)
+        self._options = options
+        self._model = served_name(model) or None
+        self._agent = agent
+        self._backend = Backend(model, profile.realtime, agent is not None)
         self._defaults = self._first_values(model)
         self._values = copy.deepcopy(self._defaults)
-        self._updated = False
+        self.updated = False
+        """Whether the client has configured the session."""
         self._audio_sent = False
+        self._audio_received = False
 
     def _first_values(self, model: str) -> dict[str, Any]:
         realtime = self._profile.realtime
         openai_voice = "marin" if model.startswith("gpt-realtime-2") else "alloy"
+        persona = _REALTIME_PERSONA if realtime else _CASCADE_PERSONA
         values: dict[str, Any] = {
             "modalities": ["audio"] if realtime else ["audio", "text"],
-            "instructions": _REALTIME_PERSONA if realtime else _CASCADE_PERSONA,
+            "instructions": None if self._agent else persona,
             "voice": {"name": openai_voice, "type": "openai"}
             if realtime
             else {"name": "en-US-AvaNeural", "type": "azure-standard"},
@@ -74,20 +85,62 @@ class Config:
 
     # --- Changes ------------------------------------------------------------------------------------------
 
-    def update(self, change: Mapping[str, Any]) -> None:
-        """Take over a checked session.update; raises ClientError and changes nothing where it is contradictory."""
-        base = self._defaults if self._replace else self._values
-        values = {**base, **{key: copy.deepcopy(each) for key, each in change.items() if key != "model"}}
-        if isinstance(values["voice"], str):
-            values["voice"] = {"name": values["voice"], "type": "openai"}
-        for name in ("tools", "tool_choice", "max_response_output_tokens", "input_audio_sampling_rate", "voice"):
-            if values[name] is None:
-                values[name] = self._defaults[name]
+    def update(self, change: Mapping[str, Any]) -> list[Notice]:
+        """Take over a checked session.update; what of it has no effect.
+
+        Raises ClientError and changes nothing where it is contradictory.
+        """
+        self._check_change(change)
+        values = self._merged(change)
         if "voice" in change and values["voice"] != self._values["voice"]:
             self._check_voice_change()
-        self._check_whole(values)
+        check_session(values, self._backend)
+        if self._audio_received and _channels(values) != self.input_channels:
+            raise ClientError(
+                "The number of input channels cannot change once audio was sent.",
+                code="change_in_ec_channels_not_allowed",
+                param="session.input_audio_echo_cancellation.channels",
+            )
+        known = set(notices(self._values))
         self._values = values
-        self._updated = True
+        self.updated = True
+        return [notice for notice in notices(values) if notice not in known]
+
+    def _merged(self, change: Mapping[str, Any]) -> dict[str, Any]:
+        base = self._defaults if self._options.update == "replace" else self._values
+        values = {**base, **{key: copy.deepcopy(each) for key, each in change.items() if key != "model"}}
+        if self._options.update == "deep":
+            values |= {
+                key: {**base[key], **values[key]} for key in change if _same_kind(base.get(key), values[key])
+            }
+        if isinstance(values["voice"], str):
+            values["voice"] = {"name": values["voice"], "type": "openai"}
+        for name in _NEVER_NULL:
+            if values[name] is None:
+                values[name] = self._defaults[name]
+        if values["input_audio_transcription"] is None:  # a cascade cannot do without
+            values["input_audio_transcription"] = self._defaults["input_audio_transcription"]
+        return values
+
+    def _check_change(self, change: Mapping[str, Any]) -> None:
+        """What depends on what the client said just now, or before."""
+        if self._agent:
+            check_agent_update(change)
+        if self._options.model_update == "error" and change.get("model") is not None:
+            raise ClientError("The model of a session cannot change.", param="session.model")
+        if change.get("input_audio_format", self._values["input_audio_format"]) != "pcm16":
+            rate = change.get("input_audio_sampling_rate")
+            if rate not in (None, 8000):
+                raise ClientError(
+                    f"G.711 has 8000 samples per second, not {rate}.", param="session.input_audio_sampling_rate"
+                )
+        if self._options.fixed_turn_detection and self.updated and "turn_detection" in change:
+            before, after = self._values["turn_detection"], change["turn_detection"]
+            if (before and before["type"]) != (after and after["type"]):
+                raise ClientError(
+                    "The type of turn detection cannot change during a session.",
+                    param="session.turn_detection.type",
+                )
 
     def _check_voice_change(self) -> None:
         if self._profile.realtime and self._audio_sent and self.voice["type"] == "openai":
@@ -97,40 +150,13 @@ class Config:
                 param="session.voice",
             )
 
-    def _check_whole(self, values: Mapping[str, Any]) -> None:
-        turn, transcription = values["turn_detection"], values["input_audio_transcription"]
-        azure_speech = self._profile.realtime and transcription and transcription["model"] == "azure-speech"
-        if azure_speech and (turn is None or turn["type"] not in SEMANTIC_VADS):
-            raise ClientError(
-                "When using azure-speech as InputAudioTranscription, turn_detection must be of type "
-                "AzureSemanticVAD or AzureMultilingualSemanticVAD.",
-                param="session.turn_detection",
-            )
-        if turn and turn["type"] == "semantic_vad" and not self._profile.realtime:
-            raise ClientError(
-                "Turn detection of type 'semantic_vad' needs a realtime model.", param="session.turn_detection"
-            )
-        check_output_format(values["output_audio_format"], values["voice"], "session.output_audio_format")
-        self._check_echo_cancellation(values)
-
-    def _check_echo_cancellation(self, values: Mapping[str, Any]) -> None:
-        where = "session.input_audio_echo_cancellation"
-        echo = values.get("input_audio_echo_cancellation")
-        if echo and "audio" not in values["modalities"]:
-            raise ClientError(
-                "Echo cancellation needs the modality 'audio'.", code="ec_not_supported", param=where
-            )
-        if echo and echo.get("channels") == 2:
-            if echo.get("reference_source") != "client":
-                message = "Echo cancellation with 2 channels needs reference_source 'client'."
-                raise ClientError(message, code="invalid_ec_channels_requires_client", param=f"{where}.channels")
-            if values["input_audio_format"] != "pcm16":
-                message = "Echo cancellation with 2 channels needs input_audio_format 'pcm16'."
-                raise ClientError(message, code="invalid_ec_channels_format", param=f"{where}.channels")
-
     def audio_was_sent(self) -> None:
         """The voice can no longer change (realtime models with their own voices)."""
         self._audio_sent = True
+
+    def audio_was_received(self) -> None:
+        """The number of channels can no longer change."""
+        self._audio_received = True
 
     # --- Reading ------------------------------------------------------------------------------------------
 
@@ -153,7 +179,7 @@ class Config:
     @property
     def input_channels(self) -> int:
         """Channels of appended audio: 2 where the second is the client's echo reference."""
-        return int((self._values.get("input_audio_echo_cancellation") or {}).get("channels") or 1)
+        return _channels(self._values)
 
     @property
     def turn(self) -> TurnSettings | None:
@@ -171,109 +197,57 @@ class Config:
             auto_truncate=given.get("auto_truncate") is True,
         )
 
+    @property
+    def appended_text(self) -> str:
+        """What stands in place of the words that ``auto_truncate`` cut off."""
+        return (self._values["turn_detection"] or {}).get("appended_text_after_truncation") or ""
+
     def _numbers(self, type: str) -> dict[str, Any]:
         """The service's numbers: newer versions pad and wait longer than the first one."""
         semantic = type in SEMANTIC_VADS
-        newer = not self.first_version
         # A realtime model's session.created still shows the first version's numbers.
-        if self._profile.realtime and not self._updated:
-            newer = False
+        first = self.first_version or (self._profile.realtime and not self.updated)
+        longer = not first and self.api_version >= "2026-04-10"
         return {
             "threshold": 0.5,
-            "prefix_padding_ms": (420 if semantic else 400) if newer else 300,
-            "silence_duration_ms": 500 if newer or semantic else 200,
+            "prefix_padding_ms": (420 if semantic else 400) if longer else 300,
+            "silence_duration_ms": 200 if first and not semantic else 500,
             "speech_duration_ms": 80 if semantic else 64,
         }
 
-    # --- Echo ---------------------------------------------------------------------------------------------
-
     def echo(self, session_id: str, expires_at: int) -> dict[str, Any]:
         """The session object as session.created and session.updated carry it."""
-        values = copy.deepcopy(self._values)
+        realtime, turn = self._profile.realtime, self._values["turn_detection"]
+        numbers = self._numbers(turn["type"]) if turn else {}
+        if self.updated and not realtime:
+            numbers = dict.fromkeys(numbers)
         session = {
             "id": session_id,
             "model": self._model,
-            **values,
-            "turn_detection": self._echo_turn(values["turn_detection"]),
-            "input_audio_transcription": self._echo_transcription(values["input_audio_transcription"]),
-            "input_audio_noise_reduction": values.get("input_audio_noise_reduction"),
-            "input_audio_echo_cancellation": _echo_cancellation(values.get("input_audio_echo_cancellation")),
+            **echo_session(self._values, realtime=realtime, first_version=self.first_version, numbers=numbers),
             "expires_at": expires_at,
             "object": "realtime.session",
         }
-        for name in _NULL_KEYS:
-            session.setdefault(name, None)
         if self._agent:
-            session["agent"] = self._agent
+            session["agent"] = self._agent.described()
         return session
 
-    def _echo_turn(self, given: dict[str, Any] | None) -> dict[str, Any] | None:
-        if given is None:
-            return None
-        echo: dict[str, Any] = {"type": given["type"]}
-        for name, number in self._numbers(given["type"]).items():
-            if name != "speech_duration_ms":
-                # A cascade session echoes null for a number that the update left out.
-                shown = number if self._profile.realtime or not self._updated else None
-                echo[name] = shown if given.get(name) is None else given[name]
-        echo |= {
-            "create_response": True,
-            "interrupt_response": True,
-            "idle_timeout_ms": None,
-            "speech_duration_ms": None,
-            "end_of_utterance_detection": None,
-            "auto_truncate": False,
-            "appended_text_after_truncation": None,
-        }
-        if given["type"] in SEMANTIC_VADS:
-            echo |= {"languages": None, "remove_filler_words": False}
-        if given["type"] == "azure_semantic_vad_multilingual":
-            echo |= {"profile": "classic", **dict.fromkeys(_MULTILINGUAL_KEYS)}
-        return echo | {name: each for name, each in given.items() if each is not None}
 
-    def _echo_transcription(self, given: dict[str, Any] | None) -> dict[str, Any] | str | None:
-        unset = None if self._profile.realtime else ""
-        if given is None:
-            return None
-        echo = {name: given.get(name) for name in ("model", "language", "prompt", "custom_speech", "phrase_list")}
-        if self._profile.realtime:
-            return echo
-        if echo["language"] == "en":
-            echo["language"] = "en-US"
-        return echo | {name: unset for name in ("language", "prompt") if echo[name] is None}
-
-
-_NULL_KEYS = (
-    "animation",
-    "avatar",
-    "output_audio_timestamp_types",
-    "truncation_strategy",
-    "include",
-)
-_MULTILINGUAL_KEYS = (
-    "neg_threshold",
-    "window_size",
-    "distinct_ci_phones",
-    "require_vowel",
-    "require_vowel_assistant_speaking",
+_NEVER_NULL = (
+    "modalities",
+    "input_audio_format",
+    "tools",
+    "tool_choice",
+    "max_response_output_tokens",
+    "input_audio_sampling_rate",
+    "voice",
 )
 
 
-def _echo_cancellation(given: dict[str, Any] | None) -> dict[str, Any] | None:
-    if given is None:
-        return None
-    return {"reference_source": "server", "channels": 1, **{k: v for k, v in given.items() if v is not None}}
+def _channels(values: Mapping[str, Any]) -> int:
+    return int((values.get("input_audio_echo_cancellation") or {}).get("channels") or 1)
 
 
-def _agent(query: Mapping[str, str]) -> dict[str, Any] | None:
-    name = query.get("agent-name") or query.get("agent-id") or query.get("agent_id")
-    if not name:
-        return None
-    return {"type": "agent", "name": name, "description": None, "agent_id": name, "thread_id": None}
-
-
-def check_output_format(format: str | None, voice: Mapping[str, Any] | str, path: str) -> None:
-    """OpenAI voices only have pcm16 and G.711; other rates need an Azure voice."""
-    openai = isinstance(voice, str) or voice["type"] == "openai"
-    if openai and format in (*OUTPUT_FORMATS[1:3], *AZURE_OUTPUT_FORMATS):
-        raise ClientError(f"Output format '{format}' needs an Azure voice.", param=path)
+def _same_kind(before: object, after: object) -> bool:
+    """Whether both are objects of the same type (where they have one), so that one can complete the other."""
+    return isinstance(before, dict) and isinstance(after, dict) and before.get("type") == after.get("type")

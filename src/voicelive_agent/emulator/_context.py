@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from ._avatar import Avatar
 from ._config import Config
 from ._ids import Ids
 from ._items import Items
+from ._mcp import McpServers
 from ._options import Job, Options
 from ._profiles import Delays, Profile
 from ._timeline import Timeline
@@ -25,10 +27,13 @@ class Context:
     delays: Delays
     options: Options
     config: Config
+    avatar: Avatar
     brain: Brain
     voice: Voice
     conversation_id: str
     """Empty in a cascade session."""
+    mcp: McpServers = field(init=False)
+    """Set by the session: it needs the rest of this."""
     jobs: list[Job] = field(default_factory=list)
     """Work that is ready and was not handed out yet."""
 

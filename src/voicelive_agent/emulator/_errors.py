@@ -91,3 +91,19 @@ def session_expired(limit_s: float) -> ClientError:
     return ClientError(
         f"Your session hit the maximum duration of {limit_s / 60:g} minutes.", code="session_expired"
     )
+
+
+def unknown_call(call_id: str) -> ClientError:
+    """The output of a call that the conversation does not hold."""
+    return ClientError(
+        f"Tool call ID '{call_id}' not found in conversation.", code="invalid_tool_call_id", param="item.call_id"
+    )
+
+
+def agent_failed(name: str) -> ClientError:
+    """A Foundry agent that does not start; the socket is gone next."""
+    return ClientError(
+        f"Failed to initialize AI agent '{name}', check connection string and the identity permissions",
+        code="agent_initialization_failed",
+        type="server_error",
+    )

@@ -16,7 +16,7 @@ class Ids:
 
     def __init__(self, seed: int | None) -> None:
         self._random = Random(seed)
-        self._stamp = self._letters(4)
+        self._stamp = self.letters(4)
 
     def service(self, prefix: str) -> str:
         """An id made by the service, such as ``event_5uLdTQIc7mth4zynF6TiiW``."""
@@ -28,11 +28,12 @@ class Ids:
 
     def model(self, prefix: str) -> str:
         """An id made by a realtime model, such as ``resp_E4BAsy7BWzPzysFg4Xvvk``."""
-        return f"{prefix}_{self._stamp}{self._letters(17)}"
+        return f"{prefix}_{self._stamp}{self.letters(17)}"
 
     def call(self, length: int) -> str:
         """The id of a function call, such as ``call_gjTmnRCz6ans0s2H``."""
-        return f"call_{self._letters(length)}"
+        return f"call_{self.letters(length)}"
 
-    def _letters(self, count: int) -> str:
+    def letters(self, count: int) -> str:
+        """So many random letters and digits."""
         return "".join(self._random.choices(_ALPHABET, k=count))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ._errors import ClientError, already_shorter, not_truncatable, unknown_item
+from ._images import image_note
 
 Item = dict[str, Any]
 
@@ -27,7 +28,10 @@ class Items:
     def __init__(self) -> None:
         self._items: list[Item] = []
         self._heard: dict[str, str] = {}
+        self._image_notes: dict[str, list[str]] = {}
         self._deliveries: dict[str, Delivery] = {}
+        self._cut: dict[str, dict[int, str]] = {}
+        """What stands in place of the words of truncated parts."""
         self.speech_ms: dict[str, float] = {}
         """Length of the user's speech items; for the token count."""
 
@@ -43,7 +47,7 @@ class Items:
 
     def get(self, item_id: str, operation: str) -> Item:
         """An item by its id."""
-        return self._items[self.index(item_id, operation)]
+        return self._as_heard(self._items[self.index(item_id, operation)])
 
     def add(self, item: Item, previous_item_id: str | None = None) -> str | None:
         """Put an item at the end, or after another (``"root"``: at the start); the id before it."""
@@ -53,6 +57,9 @@ class Items:
         elif previous_item_id:
             at = self._after(previous_item_id)
         self._items.insert(at, item)
+        images = [part["image_url"] for part in item.get("content", ()) if part["type"] == "input_image"]
+        if images:
+            self._image_notes[item["id"]] = [image_note(uri, "image_url") for uri in images]
         return self._items[at - 1]["id"] if at else None
 
     def _after(self, previous_item_id: str) -> int:
@@ -69,8 +76,14 @@ class Items:
         """Delete an item."""
         del self._items[self.index(item_id, "delete")]
         self._heard.pop(item_id, None)
+        self._image_notes.pop(item_id, None)
+        self._cut.pop(item_id, None)
         self._deliveries.pop(item_id, None)
         self.speech_ms.pop(item_id, None)
+
+    def has_call(self, call_id: str) -> bool:
+        """Whether a function call of this id was made."""
+        return any(item["type"] == "function_call" and item["call_id"] == call_id for item in self._items)
 
     @property
     def last_user_id(self) -> str | None:
@@ -85,17 +98,20 @@ class Items:
         self._heard[item_id] = text
 
     def for_brain(self) -> list[Mapping[str, Any]]:
-        """A copy of the items with the words of all speech, without its audio."""
-        return [self._for_brain(item) for item in self._items]
+        """A copy of the items with the words of all speech, without its audio, and a note of what an image is."""
+        return [self._for_brain(self._as_heard(item)) for item in self._items]
 
     def _for_brain(self, item: Item) -> Item:
         if item["type"] != "message":
             return copy.deepcopy(item)
         parts = []
+        notes = iter(self._image_notes.get(item["id"], ()))
         for part in item["content"]:
             slim = {key: value for key, value in part.items() if key != "audio"}
             if part["type"] == "input_audio":
                 slim["transcript"] = self._heard.get(item["id"], part.get("transcript") or "")
+            elif part["type"] == "input_image":
+                slim["text"] = next(notes)
             parts.append(slim)
         return {**item, "content": parts}
 
@@ -106,6 +122,11 @@ class Items:
         if item_id in self:
             self._deliveries.setdefault(item_id, Delivery(now)).ms += ms
 
+    def heard_until(self, now: float) -> float:
+        """When the last answer is heard to its end if its playback began on delivery; not before ``now``."""
+        last = next(reversed(self._deliveries.values()), None)
+        return now if last is None else max(now, last.first_at + last.ms / 1000)
+
     def playing(self, now: float) -> tuple[str, int] | None:
         """The answer still being heard if its playback began on delivery, and how many ms of it were."""
         if not self._deliveries:
@@ -114,8 +135,11 @@ class Items:
         played = (now - delivery.first_at) * 1000
         return (item_id, int(played)) if played < delivery.ms else None
 
-    def truncate(self, item_id: str, content_index: int, audio_end_ms: int) -> None:
-        """Shorten an answer's audio and forget its transcript; raises ClientError where there is none."""
+    def truncate(self, item_id: str, content_index: int, audio_end_ms: int, *, appended: str = "") -> None:
+        """Shorten an answer's audio; ``appended`` stands where its transcript was.
+
+        Raises ClientError where there is no audio, or less.
+        """
         item = self.get(item_id, "truncate")
         delivery = self._deliveries.get(item_id)
         if item.get("role") != "assistant" or delivery is None or content_index >= len(item["content"]):
@@ -123,17 +147,28 @@ class Items:
         if audio_end_ms > delivery.ms:
             raise already_shorter(int(delivery.ms), audio_end_ms)
         delivery.ms = audio_end_ms
-        item["content"][content_index]["transcript"] = ""
+        self._cut.setdefault(item_id, {})[content_index] = appended
+
+    def _as_heard(self, item: Item) -> Item:
+        """The item without the words that truncation took from it, also where its answer is not complete yet."""
+        cut = self._cut.get(item["id"])
+        if cut is None:
+            return item
+        parts = enumerate(item["content"])
+        content = [{**part, "transcript": cut[index]} if index in cut else part for index, part in parts]
+        return {**item, "content": content}
 
 
 def normalised(given: Mapping[str, Any], *, realtime: bool) -> Item:
     """A client's item as the service holds and echoes it (without an id where none was given)."""
     item: Item = {"id": given.get("id"), "object": "realtime.item", "type": given["type"]}
+    if given["type"] == "mcp_approval_response":
+        return item | {name: given[name] for name in ("approval_request_id", "approve")}
     if given["type"] == "function_call_output":
         if not realtime:
             item["status"] = "completed"
         return item | {"call_id": given["call_id"], "output": given["output"]}
-    item["status"] = "completed"
+    item["status"] = given.get("status") or "completed"
     if given["type"] == "function_call":
         return item | {name: given[name] for name in ("name", "call_id", "arguments")}
     content = [

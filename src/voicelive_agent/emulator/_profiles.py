@@ -6,6 +6,7 @@ model whose events are mostly passed through. The delays are those of recorded s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from ._options import Options, ProfileName
@@ -98,10 +99,20 @@ def is_realtime_model(model: str) -> bool:
     return model.startswith(_REALTIME_MODELS)
 
 
-def profile_of(model: str, options: Options) -> Profile:
-    """The profile that serves ``model``."""
-    realtime = options.profile == "realtime" or (options.profile is None and is_realtime_model(model))
-    return _REALTIME if realtime else _CASCADE
+BYOM_PROFILES: Mapping[str, ProfileName] = {
+    "byom-azure-openai-realtime": "realtime",
+    "byom-azure-openai-chat-completion": "cascade",
+    "byom-foundry-anthropic-messages": "cascade",
+}
+"""The values of the URL's ``profile`` (bring your own model), and what serves them."""
+
+
+def profile_of(model: str, options: Options, own_model: str | None = None) -> Profile:
+    """The profile that serves ``model``; ``own_model`` is the URL's ``profile``."""
+    name = options.profile or BYOM_PROFILES.get(own_model or "")
+    if name is None:
+        name = "realtime" if is_realtime_model(model) else "cascade"
+    return _REALTIME if name == "realtime" else _CASCADE
 
 
 def delays_of(profile: Profile, options: Options) -> Delays:

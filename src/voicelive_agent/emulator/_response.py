@@ -5,27 +5,44 @@ from __future__ import annotations
 import json
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
-from ._audio import OutputFormat
-from ._config import check_output_format
+from ._actions import checked
 from ._context import Context
+from ._interim import Interim, interim_of
+from ._look import look_of, tools_of, turn_of
+from ._mcp_output import mcp_call
 from ._options import Job
-from ._usage import read_tokens, text_of, tokens
+from ._output_items import function_call, search
+from ._timing import Cues
+from ._tool_choice import ToolChoice
+from ._usage import Input, tokens
 from ._voicing import Voicing
-from ._writer import Entry, Look, Writer
-from .protocols import Action, Call, Say, Turn
+from ._writer import Entry, Writer
+from .protocols import Action, Annotate, Call, Fail, Invocation, Say, Search, Wait
 
 _END = object()
 _TOKENS_PER_DELTA = 3
 """How many pieces of text go with each audio delta where a realtime model mixes them."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Aside:
+    """The text of an interim response. The token limit does not count it: another model makes it."""
+
+    text: str
+
+
+_Output: TypeAlias = Action | _Aside
+
+
 class Response:
     """From the request to the one response.done.
 
-    ``automatic``: the service answers by itself, because a turn ended. A response waits until :meth:`begin`, and
-    is in progress until its response.done was sent, which ``on_done`` tells.
+    ``automatic``: the service answers by itself, because a turn ended, or after ``silence_ms`` without one. A
+    response waits until :meth:`begin`, and is in progress until its response.done was sent, which ``on_done``
+    tells.
     """
 
     def __init__(
@@ -35,26 +52,32 @@ class Response:
         *,
         automatic: bool,
         on_done: Callable[[Response], None],
+        silence_ms: float = 0.0,
     ) -> None:
         self.id = context.model_id("resp")
         self.automatic = automatic
         self.begun = self.cancelled = False
         self._context = context
         self._request = request
+        self._silence_ms = silence_ms
         self._ended = False  # no more is produced: cancelled, failed or complete
         self._cancelled_early: str | None = None
         self._thought = False
         self._started = False
         self._thoughts: Iterator[Action] | None = None
-        self._actions: deque[Action] = deque()
+        self._actions: deque[_Output] = deque()
         self._message: Entry | None = None
         self._voicing: Voicing | None = None
         self._unsent: deque[str] = deque()  # text that goes out beside the audio
         self._cut_short = False
-        self.look = look_of(context, request, self.id)
-        limit = self.look.described["max_output_tokens"]
+        self._calling = 0  # MCP servers that are still working
+        self._silent = True  # nothing was said or called yet
+        self._pausing = False  # what was said so far goes out whole: nothing may follow for a while
+        self._look = look_of(context, request, self.id)
+        self._interim = interim_of(context, request, self._look)
+        limit = self._look.described["max_output_tokens"]
         self._budget = limit if isinstance(limit, int) else float("inf")
-        self._writer = Writer(context, self.look, lambda: on_done(self))
+        self._writer = Writer(context, self._look, lambda: on_done(self))
 
     # --- Life ---------------------------------------------------------------------------------------------
 
@@ -70,16 +93,19 @@ class Response:
         if self._started or self._ended:
             return
         self._started = True
-        self._turn = turn_of(self._context, self._request)
-        self.look.input_text = read_tokens([self._turn.instructions, *map(text_of, self._turn.items)])
-        self.look.input_audio_ms = sum(self._context.items.speech_ms.values())
+        context = self._context
+        self._turn = turn_of(context, self._request, self._silence_ms)
+        self._choice = ToolChoice(self._turn, parallel=context.config["parallel_tool_calls"] is not False)
         prepared = self._request.get("pre_generated_assistant_message")
-        if prepared is None:
-            self._context.work(Job("think", self._context.brain, self._run, self._then))
+        if prepared is not None:
+            self._thought = True
+            self._actions.append(Say(prepared["content"][0]["text"]))
+            self._advance()
             return
-        self._thought = True
-        self._actions.append(Say(prepared["content"][0]["text"]))
-        self._advance()
+        self._writer.input = Input.of(self._turn.instructions, self._turn.items, context.items.speech_ms)
+        self._think_on()
+        if self._interim and "latency" in self._interim.triggers:
+            context.timeline.at(context.timeline.now + self._interim.threshold_s, self._bridge_and_go_on)
 
     def cancel(self, reason: str) -> None:
         """End it as cancelled (``turn_detected`` or ``client_cancelled``); a waiting one is, when it has begun."""
@@ -92,10 +118,15 @@ class Response:
 
     def fail(self, error: BaseException) -> None:
         """End it as failed, with the error's text; what was produced before is still sent."""
+        self._fail(Fail(f"{type(error).__name__}: {error}"))
+
+    def _fail(self, failure: Fail) -> None:
         self._end()
-        message = f"{type(error).__name__}: {error}"
-        details = {"type": "server_error", "code": "server_error", "message": message}
-        self._writer.done("failed", {"type": "failed", "error": details})
+        if failure.code == "content_filter":
+            self._writer.done("incomplete", {"type": "incomplete", "reason": "content_filter"})
+            return
+        error = {"type": "server_error", "code": failure.code, "message": failure.message}
+        self._writer.done("failed", {"type": "failed", "error": error})
 
     def _end(self) -> None:
         self._ended = True
@@ -105,39 +136,89 @@ class Response:
 
     # --- Thinking -----------------------------------------------------------------------------------------
 
+    def _think_on(self) -> None:
+        if not self._ended and not self._thought:
+            self._context.work(Job("think", self._context.brain, self._run, self._then))
+
     def _run(self) -> object:
         if self._thoughts is None:
             self._thoughts = iter(self._context.brain.answer(self._turn))
-        return next(self._thoughts, _END)
+        thought: object = next(self._thoughts, _END)
+        if thought is _END:
+            return self._choice.owed() or _END
+        return checked(thought)
 
-    def _then(self, action: object) -> None:
-        if self._ended:
+    def _then(self, thought: Any) -> None:
+        if self._ended or self._cut_short:
             return
-        match action:
-            case Say(text=str()) | Call(name=str(), arguments=Mapping()):
-                self._actions.append(action)
-                self._context.work(Job("think", self._context.brain, self._run, self._then))
+        match thought:
             case BaseException():
-                self.fail(action)
-            case _ if action is _END:
+                self.fail(thought)
+            case _ if thought is _END:
                 self._thought = True
+            case Wait(ms):
+                self._pausing = True
+                timeline = self._context.timeline
+                timeline.at(timeline.now + ms / 1000, self._think_on)
+            case Fail():
+                self._thought = True
+                self._actions.append(thought)
             case _:
-                self.fail(TypeError(f"The brain must yield Say or Call, not {action!r:.60}."))
+                self._take(thought)
+                self._think_on()
         self._advance()
 
+    def _take(self, action: Action) -> None:
+        if isinstance(action, Call):
+            if not self._choice.takes(action):
+                return
+            if self._interim and "tool" in self._interim.triggers:
+                self._bridge(self._interim)
+        if isinstance(action, Say | Call | Search):
+            self._silent = False
+        self._actions.append(action)
+
+    def _bridge_and_go_on(self) -> None:
+        if self._interim and not self._ended:
+            self._bridge(self._interim)
+            self._advance()
+
+    def _bridge(self, interim: Interim) -> None:
+        """Say something before the answer, if nothing was said or called yet."""
+        if self._silent:
+            self._silent = False
+            self._pausing = True
+            self._actions.append(_Aside(interim.text))
+
     def _advance(self) -> None:
-        """Turn actions into output as far as possible: a call waits until the message before it is spoken."""
+        """Turn actions into output as far as possible; what is no text waits until that before it is spoken."""
         while not self._ended:
             match self._actions[0] if self._actions else None:
-                case Say(text):
+                case Say(text, factor):
                     self._actions.popleft()
-                    self._say(text)
+                    self._say(self._affordable(tokens(self._joined(text))), factor)
+                case _Aside(text):
+                    self._actions.popleft()
+                    self._say(tokens(self._joined(text)), None)
+                case Annotate(annotation):
+                    self._actions.popleft()
+                    self._annotate(annotation)
+                case Invocation(delta):
+                    self._actions.popleft()
+                    self._writer.invocation(delta)
+                case Fail() as failure if self._spoken_out():
+                    self._fail(failure)
                 case Call() as call if self._close_message():
                     self._actions.popleft()
                     self._call(call)
-                case None if self._thought and self._close_message():
+                case Search() as what if self._close_message():
+                    self._actions.popleft()
+                    search(self._writer, what)
+                case None if self._thought and self._close_message() and not self._calling:
                     self._complete()
                 case _:
+                    if self._pausing:
+                        self._spoken_out()
                     return
 
     def _complete(self) -> None:
@@ -149,21 +230,25 @@ class Response:
 
     # --- Speaking and calling -----------------------------------------------------------------------------
 
-    def _say(self, text: str) -> None:
-        if not text:
+    def _joined(self, text: str) -> str:
+        """The text with a space before it where the message so far needs one."""
+        before = self._message.text if self._message else ""
+        return f" {text}" if before and text and not before[-1].isspace() and not text[0].isspace() else text
+
+    def _say(self, pieces: list[str], realtime_factor: float | None) -> None:
+        if not pieces:
             return
         if self._message is None:
             self._message = self._writer.message()
         message = self._message
-        if message.text and not message.text[-1].isspace() and not text[0].isspace():
-            text = f" {text}"
-        pieces = self._affordable(tokens(text))
+        if realtime_factor is not None:
+            message.realtime_factor = realtime_factor
         message.text += "".join(pieces)
         message.cut_short = self._cut_short
         self._unsent.extend(pieces)
-        mixed = self._context.profile.realtime and not self.look.azure_voice
-        self._send_text(_TOKENS_PER_DELTA if self.look.spoken and mixed else len(self._unsent))
-        if self.look.spoken and pieces:
+        mixed = self._context.profile.realtime and not self._look.azure_voice
+        self._send_text(_TOKENS_PER_DELTA if self._look.spoken and mixed else len(self._unsent))
+        if self._look.spoken:
             self._speech().say("".join(pieces))
 
     def _affordable(self, pieces: list[str]) -> list[str]:
@@ -185,91 +270,57 @@ class Response:
         if self._voicing is None:
             self._voicing = Voicing(
                 self._context,
-                self.look.format,
-                azure_voice=self.look.azure_voice,
+                self._look,
                 on_chunk=self._send_audio,
                 on_idle=self._advance,
                 on_error=self.fail,
             )
         return self._voicing
 
-    def _send_audio(self, chunk: bytes) -> None:
+    def _send_audio(self, chunk: bytes, cues: Cues) -> None:
         assert self._message is not None
         self._send_text(_TOKENS_PER_DELTA)
-        self._writer.audio(self._message, chunk)
+        self._writer.audio(self._message, chunk, cues)
+
+    def _spoken_out(self) -> bool:
+        """Whether all that was said is out, as text and as audio; what fills no whole delta is sent as it is."""
+        if self._voicing is not None:
+            if not self._voicing.idle:
+                return False
+            self._voicing.finish()
+        if self._message is not None:
+            self._send_text(len(self._unsent))
+        self._pausing = False
+        return True
 
     def _close_message(self) -> bool:
         """Whether no message is open any more; one that is still being spoken stays so."""
         if self._message is None:
             return True
-        if self._voicing is not None:
-            if not self._voicing.idle:
-                self._message.final = self._thought and not self._actions
-                return False
-            self._voicing.finish()
-        self._send_text(len(self._unsent))
+        if not self._spoken_out():
+            self._message.final = self._thought and not self._actions
+            return False
         self._writer.close(self._message)
         self._message = self._voicing = None
         return True
 
+    def _annotate(self, annotation: Mapping[str, Any]) -> None:
+        if self._message is None:
+            self.fail(ValueError("Annotate needs a message to annotate: yield Say before it."))
+            return
+        self._send_text(len(self._unsent))
+        self._writer.annotate(self._message, annotation)
+
     def _call(self, call: Call) -> None:
-        try:
-            arguments = json.dumps(dict(call.arguments), ensure_ascii=False, allow_nan=False)
-        except (TypeError, ValueError) as error:
-            self.fail(error)
-        else:
-            self._writer.call(call.name, arguments)
+        """Every call leaves here: to the client, or to the MCP server that has a tool of this name."""
+        arguments = self._affordable(tokens(json.dumps(call.arguments, ensure_ascii=False)))
+        server = self._context.mcp.server_of(call.name, tools_of(self._context, self._request))
+        if server is None or self._cut_short:
+            function_call(self._writer, call.name, arguments, cut_short=self._cut_short)
+            return
+        self._calling += 1
+        mcp_call(self._writer, server, call.name, arguments, response_id=self.id, on_done=self._called)
 
-
-def look_of(context: Context, request: Mapping[str, Any], response_id: str) -> Look:
-    """How the response to ``request`` describes itself; raises ClientError for an impossible audio format."""
-
-    def get(name: str) -> Any:
-        given = request.get(name)
-        return context.config[name] if given is None else given
-
-    realtime = context.profile.realtime
-    voice = get("voice")
-    if isinstance(voice, str):
-        voice = {"name": voice, "type": "openai"}
-    format = get("output_audio_format")
-    check_output_format(format, voice, "response.output_audio_format")
-    modalities = get("modalities")
-    limit = request.get("max_output_tokens") or request.get("max_response_output_tokens")
-    limit = limit or context.config["max_response_output_tokens"]
-    kept = request.get("commit") is not False and request.get("conversation") != "none"
-    shown = format if realtime or not context.config.first_version else None
-    described = {
-        "conversation_id": context.conversation_id if kept else None,
-        "modalities": list(modalities),
-        "voice": dict(voice),
-        "output_audio_format": shown or ("pcm16" if realtime else None),
-        "temperature": None if realtime else get("temperature"),
-        "max_output_tokens": limit if realtime or limit != "inf" else None,
-        "metadata": request.get("metadata"),
-    }
-    return Look(
-        id=response_id,
-        spoken="audio" in modalities,
-        azure_voice=voice["type"] != "openai",
-        format=OutputFormat.named(format),
-        described=described,
-        in_conversation=kept,
-    )
-
-
-def turn_of(context: Context, request: Mapping[str, Any]) -> Turn:
-    """What the brain is shown."""
-    items = context.items.for_brain()
-    if request.get("input_items") is not None:
-        items = [dict(item) for item in request["input_items"]]
-    config = context.config
-    tools = config["tools"] if request.get("tools") is None else request["tools"]
-    instructions = request.get("instructions")
-    return Turn(
-        items=items,
-        instructions=(config["instructions"] if instructions is None else instructions) or "",
-        tools=[dict(tool) for tool in tools if tool["type"] == "function"],
-        tool_choice=request.get("tool_choice") or config["tool_choice"],
-        request=dict(request),
-    )
+    def _called(self) -> None:
+        self._calling -= 1
+        self._advance()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,6 @@ from ._checks import (
     boolean,
     either,
     integer,
-    missing,
     null_or,
     number,
     one_of,
@@ -22,6 +22,7 @@ from ._checks import (
     wrong_type,
 )
 from ._errors import ClientError
+from ._item_schema import item
 
 OPENAI_VOICES = ("alloy", "ash", "ballad", "cedar", "coral", "echo", "marin", "sage", "shimmer", "verse")
 OUTPUT_FORMATS = ("pcm16", "pcm16_8000hz", "pcm16_16000hz", "g711_ulaw", "g711_alaw")
@@ -35,7 +36,21 @@ _TURN_FIELDS: dict[str, Check] = {
     "silence_duration_ms": _milliseconds,
     "speech_duration_ms": _milliseconds,
     "idle_timeout_ms": _milliseconds,
-    "end_of_utterance_detection": null_or(struct({"model": text}, required=("model",))),
+    "end_of_utterance_detection": null_or(
+        struct(
+            {
+                "model": one_of(
+                    "semantic_detection_v1",
+                    "semantic_detection_v1_en",
+                    "semantic_detection_v1_multilingual",
+                    "smart_end_of_turn_detection",
+                ),
+                "threshold_level": null_or(one_of("low", "medium", "high", "default")),
+                "timeout_ms": null_or(integer(0)),
+            },
+            required=("model",),
+        )
+    ),
     "languages": null_or(array(text)),
     "remove_filler_words": null_or(boolean),
     "auto_truncate": null_or(boolean),
@@ -53,8 +68,14 @@ _turn_detection = union(
 
 
 def _azure_voice(*required: str) -> Check:
-    fields = {"name": text, "endpoint_id": text, "model": text, "temperature": null_or(number(0, 1))}
-    return struct(fields, required=("name", *required))
+    names = ("custom_lexicon_url", "custom_text_normalization_url", "locale", "style", "pitch", "rate", "volume")
+    fields: dict[str, Check] = {
+        **dict.fromkeys(names, null_or(text)),
+        **dict.fromkeys(("name", "endpoint_id", "model"), text),
+        "prefer_locales": null_or(array(text)),
+        "temperature": null_or(number(0, 1)),
+    }
+    return struct(fields, required=required)
 
 
 _voice = either(
@@ -63,24 +84,62 @@ _voice = either(
         "type",
         {
             "openai": struct({"name": one_of(*OPENAI_VOICES)}, required=("name",)),
-            "azure-standard": _azure_voice(),
-            "azure-custom": _azure_voice("endpoint_id"),
-            "azure-personal": _azure_voice("model"),
-            "avatar-voice-sync": struct({}),
+            "azure-standard": _azure_voice("name"),
+            "azure-custom": _azure_voice("name", "endpoint_id"),
+            "azure-personal": _azure_voice("name", "model"),
+            "avatar-voice-sync": _azure_voice("model"),
             "azure-realtime-native": struct({"name": text}, required=("name",)),
         },
     ),
 )
 _modalities = array(one_of("text", "audio", "animation", "avatar"))
+
+
+def _texts(value: Any, path: str) -> None:
+    struct(dict.fromkeys(value, text) if isinstance(value, dict) else {})(value, path)
+
+
+def parameters(value: Any, path: str) -> None:
+    """The JSON schema of a function; every branch of an ``anyOf`` needs a ``type``, or a ``$ref`` to one."""
+    struct({})(value, path)
+    waiting: list[tuple[Any, str]] = [(value, path)]
+    while waiting:
+        schema, where = waiting.pop()
+        if isinstance(schema, dict):
+            branches = schema.get("anyOf")
+            for index, branch in enumerate(branches if isinstance(branches, list) else ()):
+                if isinstance(branch, dict) and not {"type", "$ref", "anyOf"} & branch.keys():
+                    at = f"{where}.anyOf[{index}]"
+                    raise ClientError(
+                        f"Invalid schema for '{at}': schema must have a 'type' key.",
+                        code="invalid_function_parameters",
+                        param=path,
+                    )
+            waiting += [(each, f"{where}.{key}") for key, each in schema.items()]
+        elif isinstance(schema, list):
+            waiting += [(each, f"{where}[{index}]") for index, each in enumerate(schema)]
+
+
+_APPROVALS: dict[str, Check] = dict.fromkeys(("never", "always"), null_or(array(text)))
 _tools = array(
     union(
         "type",
         {
             "function": struct(
-                {"name": text, "description": null_or(text), "parameters": null_or(struct({}))},
+                {"name": text, "description": null_or(text), "parameters": null_or(parameters)},
                 required=("name",),
             ),
-            "mcp": struct({"server_label": text, "server_url": text}, required=("server_label", "server_url")),
+            "mcp": struct(
+                {
+                    "server_label": text,
+                    "server_url": text,
+                    "authorization": null_or(text),
+                    "headers": null_or(_texts),
+                    "allowed_tools": null_or(array(text)),
+                    "require_approval": null_or(either(struct(_APPROVALS), one_of("never", "always"))),
+                },
+                required=("server_label", "server_url"),
+            ),
         },
     )
 )
@@ -105,8 +164,74 @@ def metadata(value: Any, path: str) -> None:
             raise ClientError(f"Invalid value for '{where}': too long.", param=where)
 
 
+def _phrases(value: Any, path: str) -> None:
+    array(text)(value, path)
+    if len(value) >= MAX_PHRASES:
+        raise ClientError(
+            f"Invalid value for '{path}': {len(value)} phrases, where fewer than {MAX_PHRASES} are allowed.",
+            param=path,
+        )
+
+
+MAX_PHRASES = 500
+"""The documented limit of a phrase list: fewer than this."""
+_INTERIM: dict[str, Check] = {
+    "triggers": null_or(array(one_of("latency", "tool"))),
+    "latency_threshold_ms": null_or(integer(0)),
+}
+_interim_response = union(
+    "type",
+    {
+        "static_interim_response": struct({**_INTERIM, "texts": null_or(array(text))}),
+        "llm_interim_response": struct(
+            {
+                **_INTERIM,
+                "model": null_or(text),
+                "instructions": null_or(text),
+                "max_completion_tokens": null_or(integer(1)),
+            }
+        ),
+    },
+)
+_size = null_or(struct({"width": integer(1), "height": integer(1)}, required=("width", "height")))
+_corner = array(integer(0))
+_scene_numbers = ("zoom", "position_x", "position_y", "rotation_x", "rotation_y", "rotation_z", "amplitude")
+_avatar = struct(
+    {
+        "type": null_or(one_of("video-avatar", "photo-avatar")),
+        "ice_servers": null_or(
+            array(
+                struct(
+                    {"urls": array(text), "username": null_or(text), "credential": null_or(text)},
+                    required=("urls",),
+                )
+            )
+        ),
+        "character": text,
+        "style": null_or(text),
+        "model": null_or(one_of("vasa-1")),
+        "customized": boolean,
+        "video": null_or(
+            struct(
+                {
+                    "bitrate": null_or(integer(1)),
+                    "codec": null_or(one_of("h264")),
+                    "crop": null_or(struct({"top_left": _corner, "bottom_right": _corner})),
+                    "resolution": _size,
+                    "background": null_or(struct({"color": null_or(text), "image_url": null_or(text)})),
+                    "gop_size": null_or(integer(1)),
+                }
+            )
+        ),
+        "scene": null_or(struct(dict.fromkeys(_scene_numbers, null_or(number(-math.inf))))),
+        "output_protocol": null_or(one_of("webrtc", "websocket")),
+        "output_audit_audio": null_or(boolean),
+    },
+    required=("character", "customized"),
+)
+
 SESSION_FIELDS: Mapping[str, Check] = {
-    "model": text,
+    "model": null_or(text),
     "modalities": _modalities,
     "instructions": null_or(text),
     "voice": null_or(_voice),
@@ -133,23 +258,33 @@ SESSION_FIELDS: Mapping[str, Check] = {
                 "model": text,
                 "language": null_or(text),
                 "prompt": null_or(text),
-                "custom_speech": null_or(struct({})),
-                "phrase_list": null_or(array(text)),
+                "custom_speech": null_or(_texts),
+                "phrase_list": null_or(_phrases),
             },
             required=("model",),
         )
     ),
     "output_audio_timestamp_types": null_or(array(one_of("word"))),
-    "animation": null_or(struct({})),
-    "avatar": null_or(struct({})),
+    "animation": null_or(
+        struct({"model_name": null_or(text), "outputs": null_or(array(one_of("blendshapes", "viseme_id")))})
+    ),
+    "avatar": null_or(_avatar),
     "tools": null_or(_tools),
     "tool_choice": null_or(_tool_choice),
     "parallel_tool_calls": null_or(boolean),
     "temperature": null_or(number(0, 2)),
     "max_response_output_tokens": null_or(_max_tokens),
     "reasoning_effort": _effort,
-    "interim_response": null_or(struct({"type": text}, required=("type",))),
-    "include": null_or(array(text)),
+    "interim_response": null_or(_interim_response),
+    "include": null_or(
+        array(
+            one_of(
+                "item.input_audio_transcription.logprobs",
+                "item.input_audio_transcription.phrases",
+                "file_search_call.results",
+            )
+        )
+    ),
     "metadata": null_or(metadata),
     # Not in the SDK; the service echoes them.
     "truncation_strategy": anything,
@@ -157,45 +292,6 @@ SESSION_FIELDS: Mapping[str, Check] = {
     "handoff": anything,
 }
 session_params = struct(SESSION_FIELDS, closed=True)
-
-
-_content = {
-    "input_text": struct({"text": text}, required=("text",)),
-    "input_audio": struct({"audio": null_or(text), "transcript": null_or(text)}),
-    "input_image": struct({"image_url": null_or(text)}),
-    "text": struct({"text": text}, required=("text",)),
-    "output_text": struct({"text": text}, required=("text",)),
-}
-_ALLOWED_CONTENT = {
-    "system": ("input_text", "text"),
-    "user": ("input_text", "input_audio", "input_image"),
-    "assistant": ("text", "output_text"),
-}
-
-
-def _message(value: Any, path: str) -> None:
-    struct({"role": one_of(*_ALLOWED_CONTENT)}, required=("role", "content"))(value, path)
-    allowed = _ALLOWED_CONTENT[value["role"]]
-    array(union("type", {kind: _content[kind] for kind in allowed}))(value["content"], f"{path}.content")
-
-
-_item = union(
-    "type",
-    {
-        "message": _message,
-        "function_call": struct(
-            {"call_id": text, "name": text, "arguments": text}, required=("call_id", "name", "arguments")
-        ),
-        "function_call_output": struct({"call_id": text, "output": text}, required=("call_id", "output")),
-    },
-)
-
-
-def item(value: Any, path: str) -> None:
-    """An item that a client may create."""
-    _item(value, path)
-    if value.get("id") is not None:
-        text(value["id"], f"{path}.id")
 
 
 def _pre_generated(value: Any, path: str) -> None:
@@ -226,52 +322,9 @@ response_params = struct(
         "reasoning_effort": _effort,
         "metadata": null_or(metadata),
         "pre_generated_assistant_message": null_or(_pre_generated),
-        "interim_response": null_or(struct({"type": text}, required=("type",))),
+        "interim_response": null_or(_interim_response),
         "invoke_input": null_or(struct({})),
         "conversation": null_or(one_of("auto", "none")),
     },
     closed=True,
 )
-
-_item_id: dict[str, Check] = {"item_id": text}
-_turn: dict[str, Check] = {"turn_id": text}
-
-CLIENT_EVENTS: Mapping[str, Check] = {
-    "session.update": struct({"session": session_params}, required=("session",)),
-    "input_audio_buffer.append": struct({"audio": text}, required=("audio",)),
-    "input_audio_buffer.commit": anything,
-    "input_audio_buffer.clear": anything,
-    "conversation.item.create": struct({"item": item, "previous_item_id": null_or(text)}, required=("item",)),
-    "conversation.item.retrieve": struct(_item_id, required=("item_id",)),
-    "conversation.item.delete": struct(_item_id, required=("item_id",)),
-    "conversation.item.truncate": struct(
-        {**_item_id, "content_index": integer(0), "audio_end_ms": integer(0)},
-        required=("item_id", "content_index", "audio_end_ms"),
-    ),
-    "response.create": struct({"response": null_or(response_params)}),
-    "response.cancel": struct({"response_id": null_or(text)}),
-    "output_audio_buffer.clear": anything,
-    "input_text.delta": struct({"id": text, "delta": text}, required=("id", "delta")),
-    "input_text.done": struct({"id": text}, required=("id",)),
-    "input_audio.turn.start": struct(_turn, required=("turn_id",)),
-    "input_audio.turn.append": struct({**_turn, "audio": text}, required=("turn_id", "audio")),
-    "input_audio.turn.end": struct(_turn, required=("turn_id",)),
-    "input_audio.turn.cancel": struct(_turn, required=("turn_id",)),
-    "input_audio.clear": anything,
-}
-
-
-def client_event(message: Mapping[str, Any]) -> str:
-    """The type of a client's message; raises ClientError if it is not one, or not whole."""
-    kind = message.get("type")
-    if kind is None:
-        raise missing("type")
-    text(kind, "type")
-    if kind not in CLIENT_EVENTS:
-        raise ClientError(
-            f"Invalid value: '{kind}'. Supported values are: {', '.join(sorted(CLIENT_EVENTS))}.",
-            code="invalid_value",
-            param="type",
-        )
-    CLIENT_EVENTS[kind](message, "")
-    return str(kind)

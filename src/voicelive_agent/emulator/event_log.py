@@ -17,7 +17,15 @@ _LONGEST_BASE64 = 120
 _SECRET = frozenset({"authorization", "api_key", "api-key", "headers"})
 _UNTOLD = frozenset({"type", "event_id", "content_index", "output_index"})
 _INSIDE: Mapping[str, tuple[str, ...]] = {
-    "session": ("model", "voice", "modalities", "input_audio_format", "output_audio_format", "turn_detection", "tools"),
+    "session": (
+        "model",
+        "voice",
+        "modalities",
+        "input_audio_format",
+        "output_audio_format",
+        "turn_detection",
+        "tools",
+    ),
     "item": ("id", "type", "role", "status", "name", "call_id", "arguments", "output", "content"),
     "response": ("id", "status", "status_details", "instructions", "metadata"),
     "error": ("code", "message", "param", "event_id"),
@@ -39,8 +47,9 @@ def parsed(message: str | bytes) -> dict[str, Any]:
 
 
 def describe(event: Mapping[str, Any]) -> str:
-    """The important fields of an event, as ``name=value``, in one line; audio as its length."""
-    return " ".join(_told(event))
+    """The important fields of an event, as ``name=value``, in one line, ids last; audio as its length."""
+    told = list(_told(event))
+    return " ".join(sorted(told, key=lambda each: each.partition("=")[0].endswith("id")))
 
 
 def _told(event: Mapping[str, Any]) -> Iterator[str]:
@@ -68,7 +77,9 @@ def _short(value: object) -> str:
     text = str(value)
     text = text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
     # repr for what would break the line or hide in it: a log is forged by what it quotes.
-    return text if text.isprintable() and " " not in text else json.dumps(text, ensure_ascii=not text.isprintable())
+    return (
+        text if text.isprintable() and " " not in text else json.dumps(text, ensure_ascii=not text.isprintable())
+    )
 
 
 def shortened(value: Any, name: str = "") -> Any:

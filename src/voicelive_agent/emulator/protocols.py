@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 FRAME = 512
 """Samples (16 kHz, mono) of one voice activity frame: 32 ms."""
@@ -23,15 +23,32 @@ class Listener(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Word:
+    """A word and when it was said, in milliseconds from the beginning of the utterance's audio."""
+
+    text: str
+    start_ms: float
+    end_ms: float
+    probability: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was heard in an utterance; ``text`` is empty where there was no speech."""
+    """What was heard in an utterance; ``text`` is empty where there was no speech.
+
+    ``words`` may say when each word was said; where it is empty and a client asks for times, they are estimated.
+    """
 
     text: str
     language: str = "en-US"
+    words: Sequence[Word] = ()
 
 
 class Ears(Protocol):
-    """Hears: voice activity per stream, and words per utterance."""
+    """Hears: voice activity per stream, and words per utterance.
+
+    Ears may be able to do more: :class:`RunningEars`, :class:`TimingEars`.
+    """
 
     def listener(self) -> Listener:
         """A fresh voice activity detector for one session."""
@@ -42,12 +59,38 @@ class Ears(Protocol):
         ...
 
 
+@runtime_checkable
+class RunningEars(Protocol):
+    """Ears that can hear an utterance before it is over.
+
+    Asked by turn detection with ``end_of_utterance_detection`` or ``remove_filler_words``. With ears that cannot,
+    a turn ends by silence alone, and a filler word is noticed only after the turn.
+    """
+
+    def transcribe_so_far(self, pcm: bytes, *, language: str | None = None) -> Transcript:
+        """The words so far in ``pcm``, to which more may come; asked any number of times for one utterance.
+
+        ``transcribe`` follows once for each utterance, also for one that turns out to have no words.
+        """
+        ...
+
+
+@runtime_checkable
+class TimingEars(Protocol):
+    """Ears that can tell when each word was said."""
+
+    def transcribe_words(self, pcm: bytes, *, language: str | None = None) -> Transcript:
+        """The same as ``transcribe`` with ``words``; asked where a client wants phrases or log probabilities."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Say:
     """The brain speaks (or writes) this text. Several in a row become one message.
 
-    ``realtime_factor`` is how many seconds of its audio are delivered per second, where that should differ from the
-    session's (:attr:`Options.realtime_factor`): 0.5 is an answer that comes too slowly to be heard without gaps.
+    ``realtime_factor`` is how many seconds of audio are delivered per second from here to the end of the message,
+    where that should differ from the session's (:attr:`Options.realtime_factor`): 0.5 is an answer that comes too
+    slowly to be heard without gaps.
     """
 
     text: str
@@ -64,20 +107,54 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """The brain does nothing for this many milliseconds of the session's time, and goes on."""
+    """The brain does nothing for this many milliseconds of the session's time, and goes on.
+
+    What was said before is delivered meanwhile, and a cancellation ends the wait.
+    """
 
     ms: float
 
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """The response fails here: response.done with status ``failed`` and this error."""
+    """The response ends here, after what was said before: response.done with status ``failed`` and this error.
+
+    The code ``content_filter`` is no error: the status is then ``incomplete``, with that reason.
+    """
 
     message: str
     code: str = "server_error"
 
 
-Action: TypeAlias = Say | Call | Wait | Fail
+@dataclass(frozen=True, slots=True)
+class Search:
+    """The service searches the web or the files it was given, as an agent's own tools do.
+
+    The client only sees that it happens. ``queries`` and ``results`` (objects with ``file_id``, ``filename``,
+    ``score``, ``text`` or ``attributes``) belong to a search of files; the results are shown where the session's
+    ``include`` has ``file_search_call.results``.
+    """
+
+    kind: Literal["web", "file"]
+    queries: Sequence[str] = ()
+    results: Sequence[Mapping[str, Any]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Annotate:
+    """A source or another note (any JSON object) on the spoken message so far; a written one shows none."""
+
+    annotation: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """An event of a hosted agent (any JSON object) that is passed through as it is."""
+
+    delta: Mapping[str, Any]
+
+
+Action: TypeAlias = Say | Call | Wait | Fail | Search | Annotate | Invocation
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +172,8 @@ class Turn:
     tools: Sequence[Mapping[str, Any]] = ()
     tool_choice: Any = "auto"
     request: Mapping[str, Any] = field(default_factory=dict)
+    silence_ms: float = 0.0
+    """Where the emulator asks by itself because the user is silent: for how long. See :class:`Prompting`."""
 
 
 class Brain(Protocol):
@@ -102,6 +181,17 @@ class Brain(Protocol):
 
     def answer(self, turn: Turn) -> Iterator[Action]:
         """The actions of one response, in order; may be lazy. Blocking is allowed."""
+        ...
+
+
+@runtime_checkable
+class Prompting(Brain, Protocol):
+    """A brain that also wants to speak when the user says nothing."""
+
+    @property
+    def silences_ms(self) -> Sequence[float]:
+        """After how long a silence it is asked (with :attr:`Turn.silence_ms`), ascending; each once, until the
+        user has spoken again."""
         ...
 
 
@@ -115,4 +205,35 @@ class Voice(Protocol):
 
     def speak(self, text: str) -> Iterator[bytes]:
         """The audio of ``text``, sentence by sentence. Text that cannot be spoken yields a short silence."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenWord:
+    """When a word sounds, in milliseconds from the start of the piece of audio that it is in.
+
+    ``visemes`` are pairs of a time within the word (milliseconds from its start) and a mouth position (0..21);
+    without them they are guessed from the letters.
+    """
+
+    text: str
+    offset_ms: float
+    duration_ms: float
+    visemes: Sequence[tuple[float, int]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenPiece:
+    """A piece of a voice's audio (PCM16 mono) and its words, in order."""
+
+    pcm: bytes
+    words: Sequence[SpokenWord] = ()
+
+
+@runtime_checkable
+class TimedVoice(Voice, Protocol):
+    """A voice that knows when it says each word; for any other one the times are estimated from its audio."""
+
+    def speak_timed(self, text: str) -> Iterator[SpokenPiece]:
+        """What :meth:`speak` yields, with the words in it."""
         ...

@@ -14,7 +14,8 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 from .._pcm import level_dbfs
-from .protocols import FRAME, Action, Call, Say, Transcript, Turn
+from ._tool_choice import demanded_call, named_function
+from .protocols import FRAME, Action, Call, Say, SpokenPiece, SpokenWord, Transcript, Turn
 
 __all__ = ["EnergyEars", "ScriptedBrain", "ToneVoice"]
 
@@ -38,6 +39,8 @@ class EnergyEars:
         self._words = transcripts if callable(transcripts) else None
         self._script = iter(()) if callable(transcripts) else iter(transcripts)
         self._default = default
+        self._ahead: str | None = None
+        """Words that were heard so far and are still to be transcribed."""
 
     def listener(self) -> EnergyListener:
         """A detector of its own for each session."""
@@ -45,29 +48,51 @@ class EnergyEars:
 
     def transcribe(self, pcm: bytes, *, language: str | None = None) -> Transcript:
         """The next words of the script."""
+        transcript = self.transcribe_so_far(pcm, language=language)
+        if _sounds(pcm):
+            self._ahead = None
+        return transcript
+
+    def transcribe_so_far(self, pcm: bytes, *, language: str | None = None) -> Transcript:
+        """The next words of the script, which stays where it is."""
         spoken = language or "en-US"
-        listener, size = EnergyListener(), FRAME * 2
-        frames = range(0, len(pcm) // size * size, size)
-        if all(listener.probability(pcm[at : at + size]) < 0.5 for at in frames):
+        if not _sounds(pcm):
             return Transcript("", spoken)
-        text = self._words(pcm) if self._words else next(self._script, self._default)
-        return Transcript(text, spoken)
+        if self._words:
+            return Transcript(self._words(pcm), spoken)
+        if self._ahead is None:
+            self._ahead = next(self._script, self._default)
+        return Transcript(self._ahead, spoken)
+
+
+def _sounds(pcm: bytes) -> bool:
+    listener, size = EnergyListener(), FRAME * 2
+    return any(listener.probability(pcm[at : at + size]) >= 0.5 for at in range(0, len(pcm) // size * size, size))
 
 
 class EnergyListener:
-    """Speech is what stands out of the background: 0.5 at 9 dB above a floor that follows the quiet."""
+    """Speech is what stands out of the background: 0.5 at 9 dB above a floor that follows the quiet.
+
+    A stream that begins with noise, of up to -33 dBFS, is taken to begin with background. Typing stands out of any
+    background: this listener takes it for speech.
+    """
 
     _QUIETEST_DBFS = -58.0
+    _LOUDEST_AT_FIRST_DBFS = -33.0
     _RISE_DB = 0.035
     """Per 32 ms frame: about 1 dB per second towards a new, louder background."""
+    _FALL = 0.2
+    """Part of the way down to a quieter background per frame: a moment's lull in a noise is not the background."""
 
     def __init__(self) -> None:
-        self._floor = self._QUIETEST_DBFS
+        self._floor: float | None = None
 
     def probability(self, frame: bytes) -> float:
         """How far the frame's level is above the floor, as a probability."""
         level = level_dbfs(frame)
-        self._floor = max(self._QUIETEST_DBFS, min(level, self._floor + self._RISE_DB))
+        floor = min(level, self._LOUDEST_AT_FIRST_DBFS) if self._floor is None else self._floor
+        floor += self._FALL * (level - floor) if level < floor else min(self._RISE_DB, level - floor)
+        self._floor = max(self._QUIETEST_DBFS, floor)
         return 1 / (1 + math.exp(9 - (level - self._floor)))
 
 
@@ -93,9 +118,9 @@ class ScriptedBrain:
         if outputs:
             yield from (Say(output) for output in outputs)
             return
-        forced = _forced(turn)
-        if forced is not None:
-            yield forced
+        demanded = demanded_call(turn) if named_function(turn.tool_choice) else None
+        if demanded is not None:
+            yield demanded
             return
         yield from self._by_rule(turn)
 
@@ -107,10 +132,10 @@ class ScriptedBrain:
         for pattern, actions in self._rules:
             match = pattern.search(said)
             if match:
-                allowed = (each for each in actions if turn.tool_choice != "none" or isinstance(each, Say))
+                allowed = (each for each in actions if turn.tool_choice != "none" or not isinstance(each, Call))
                 yield from (_filled(action, match) for action in allowed)
                 return
-        yield Say(f"I heard: {said}" if said else "Sorry, I did not hear any words.")
+        yield demanded_call(turn) or Say(f"I heard: {said}" if said else "Sorry, I did not hear any words.")
 
 
 def _actions(then: str | Action | Sequence[str | Action]) -> list[Action]:
@@ -159,16 +184,6 @@ def _spoken(output: str) -> str:
     return value if isinstance(value, str) else output
 
 
-def _forced(turn: Turn) -> Call | None:
-    """The call that a tool_choice naming a function demands."""
-    choice = turn.tool_choice
-    if not isinstance(choice, Mapping):
-        return None
-    function = choice.get("function")
-    name = choice.get("name") or (function.get("name") if isinstance(function, Mapping) else None)
-    return Call(name, {}) if name else None
-
-
 class ToneVoice:
     """Speaks in a 240 Hz tone of 60 ms per character, sentence by sentence."""
 
@@ -179,8 +194,26 @@ class ToneVoice:
 
     def speak(self, text: str) -> Iterator[bytes]:
         """The tone for each sentence; a short silence where there is none."""
-        for sentence in re.findall(r"[^.!?]*[.!?]+\s*|[^.!?]+$", text) or [""]:
-            samples = len(sentence) * self._MS_PER_CHARACTER * self.rate // 1000
-            # Whole periods (1,440 samples per character are not), so that sentences join without a click.
-            whole = -(-samples // 100)
-            yield self._PERIOD * whole if sentence.strip() else bytes(self.rate // 10 * 2)
+        yield from (self._tone(sentence) for sentence in _sentences(text))
+
+    def speak_timed(self, text: str) -> Iterator[SpokenPiece]:
+        """The same, with the words at the places of their characters."""
+        for sentence in _sentences(text):
+            words = [
+                SpokenWord(
+                    match[0], match.start() * self._MS_PER_CHARACTER, len(match[0]) * self._MS_PER_CHARACTER
+                )
+                for match in re.finditer(r"\w[^\s]*\w|\w", sentence)
+            ]
+            yield SpokenPiece(self._tone(sentence), words)
+
+    def _tone(self, sentence: str) -> bytes:
+        if not sentence.strip():
+            return bytes(self.rate // 10 * 2)
+        samples = len(sentence) * self._MS_PER_CHARACTER * self.rate // 1000
+        # Whole periods (1,440 samples per character are not), so that sentences join without a click.
+        return self._PERIOD * -(-samples // 100)
+
+
+def _sentences(text: str) -> list[str]:
+    return re.findall(r"[^.!?]*[.!?]+\s*|[^.!?]+$", text) or [""]

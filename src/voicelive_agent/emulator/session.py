@@ -13,24 +13,29 @@ No I/O, no clock, no tasks, no threads. The aiohttp shell in :mod:`.server` and 
 
 from __future__ import annotations
 
-import copy
 import json
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import Any, TypeAlias
 
+from ._agents import Agent, FailingAgent, check_query
+from ._avatar import Avatar
+from ._client_events import client_event
 from ._config import Config
 from ._context import Context
-from ._errors import ClientError, active_response, cancel_not_active, not_truncatable, session_expired
+from ._conversation import Conversation
+from ._errors import ClientError, active_response, agent_failed, cancel_not_active, session_expired
 from ._hearing import Hearing, Utterance
 from ._ids import Ids
-from ._items import Items, normalised, take_audio
+from ._items import Items
+from ._mcp import McpClient, McpServers
 from ._options import Job, Options
 from ._profiles import delays_of, profile_of
 from ._response import Response
-from ._schema import client_event
+from ._silence import Silences
 from ._timeline import Timeline
+from ._turn_input import AudioTurn
 from .protocols import Brain, Ears, Voice
 from .scripted import EnergyEars, ScriptedBrain, ToneVoice
 
@@ -56,7 +61,8 @@ class EmulatorSession:
     """One session of the service, from session.created to the close.
 
     ``model`` and ``query`` are those of the URL. ``ears``, ``brain`` and ``voice`` default to scripted ones that
-    need no packages. Ids are random; a ``seed`` makes them reproducible.
+    need no packages. ``mcp`` reaches the MCP servers of the session; without it their tools cannot be listed. Ids
+    are random; a ``seed`` makes them reproducible.
     """
 
     def __init__(
@@ -68,12 +74,20 @@ class EmulatorSession:
         brain: Brain | None = None,
         voice: Voice | None = None,
         options: Options | None = None,
+        mcp: McpClient | None = None,
         seed: int | None = None,
     ) -> None:
-        options = options or Options()
-        profile = profile_of(model, options)
+        options, query = options or Options(), query or {}
         ids = Ids(seed)
+        agent = Agent.of(query, ids)
+        model = "" if agent else model  # the agent has one of its own
+        profile = profile_of(model, options, query.get("profile"))
+        if agent and options.agent_failure == "message":
+            brain = FailingAgent()
+        self._query = query
+        self._agent = agent
         self._timeline = Timeline(ids)
+        config = Config(model, query, profile, options, agent)
         self._context = Context(
             timeline=self._timeline,
             ids=ids,
@@ -81,11 +95,13 @@ class EmulatorSession:
             profile=profile,
             delays=delays_of(profile, options),
             options=options,
-            config=Config(model, query or {}, profile, options),
+            config=config,
+            avatar=Avatar(self._timeline, ids, config),
             brain=brain or ScriptedBrain(),
             voice=voice or ToneVoice(),
             conversation_id=ids.model("conv") if profile.realtime else "",
         )
+        self._context.mcp = McpServers(self._context, mcp)
         self._session_id = self._context.model_id("sess")
         self._expires_at = 0
         self._hearing = Hearing(
@@ -95,20 +111,36 @@ class EmulatorSession:
             on_committed=self._committed,
             on_words=self._words,
         )
+        self._conversation = Conversation(self._context, self._hearing)
+        self._turn = AudioTurn()
+        self._handlers = self._handlers_of(self._conversation)
         self._inbox: deque[_Inbound] = deque()
         self._ready_at = 0.0
-        self._texts: dict[str, str] = {}
         self._active: Response | None = None
         self._waiting: deque[Response] = deque()
+        self._silences = Silences(
+            self._context, self._break_silence, lambda: bool(self._current) or self._hearing.user_speaking
+        )
         self._closing: tuple[int, str] | None = None
         self._started = False
 
     # --- Driving ------------------------------------------------------------------------------------------
 
     def start(self, now: float, *, unix_time: float | None = None) -> None:
-        """Begin: session.created is due at once. ``expires_at`` counts from ``unix_time`` (default: ``now``)."""
+        """Begin: session.created is due at once. ``expires_at`` counts from ``unix_time`` (default: ``now``).
+
+        With a query that opens no session, or an agent that fails, it is an error and the end instead.
+        """
         self._started = True
         self._timeline.now = now
+        try:
+            check_query(self._query)
+        except ClientError as error:
+            self._close(error, 1008, "bad_request")
+            return
+        if self._agent and self._context.options.agent_failure == "initialization":
+            self._close(agent_failed(self._agent.name), 1006, "")
+            return
         limit = self._context.options.max_session_s
         lifetime = self._context.profile.lifetime_s if limit is None else limit
         self._expires_at = int((now if unix_time is None else unix_time) + lifetime)
@@ -144,7 +176,7 @@ class EmulatorSession:
     def deadline(self) -> float | None:
         """When :meth:`poll` has something to do next; None if nothing is scheduled."""
         scheduled = self._timeline.deadline
-        if not self._inbox:
+        if not self._inbox or self._hearing.deciding:
             return scheduled
         ready = max(self._inbox[0].ready_at, self._timeline.now)
         return ready if scheduled is None else min(ready, scheduled)
@@ -171,7 +203,7 @@ class EmulatorSession:
     def _work(self) -> None:
         """Handle what the client sent, in order, as far as one call may."""
         heard_ms = 0.0
-        while self._inbox and self._inbox[0].ready_at <= self._timeline.now:
+        while self._inbox and self._inbox[0].ready_at <= self._timeline.now and not self._hearing.deciding:
             inbound = self._inbox[0]
             if inbound.rest is not None:
                 limit = _HEARD_MS_PER_CALL if self._hearing.detects_turns else _STORED_MS_PER_CALL
@@ -180,13 +212,15 @@ class EmulatorSession:
                 heard_ms += self._hear(inbound)
             else:
                 self._handle(inbound)
-            if not inbound.rest and self._inbox:
+            if not inbound.rest and self._inbox and not self._hearing.deciding:
                 self._inbox.popleft()
             self._timeline.advance(self._timeline.now)
 
     def _hear(self, inbound: _Inbound) -> float:
         """Process the next part of an append; its length in milliseconds."""
         assert inbound.rest is not None
+        if inbound.rest:
+            self._context.config.audio_was_received()
         decoder = self._hearing.decoder
         size = decoder.rate * _HEARD_MS_PER_CALL // 1000 * decoder.frame_bytes
         part, inbound.rest = inbound.rest[:size], inbound.rest[size:]
@@ -201,15 +235,18 @@ class EmulatorSession:
         event_id = inbound.message.get("event_id")
         try:
             kind = client_event(inbound.message)
+            first = self._context.options.update_first and not self._context.config.updated
+            if first and kind != "session.update":
+                raise ClientError("The first event of a session must be session.update.", param="type")
+            self._handlers[kind](inbound.message)
             if kind in _APPENDS:
                 inbound.rest = self._hearing.decoder.unpack(inbound.message["audio"])
-            else:
-                _HANDLERS[kind](self, inbound.message)
         except ClientError as error:
             self._refuse(error, event_id if isinstance(event_id, str) else None)
 
     def _refuse(self, error: ClientError, event_id: str | None) -> None:
-        self._timeline.send("error", error=error.details(event_id))
+        shown = event_id if self._context.options.error_event_ids else None
+        self._timeline.send("error", error=error.details(shown))
 
     def _expire(self, limit_s: float) -> None:
         self._close(session_expired(limit_s), 1001, "session_expired")
@@ -229,80 +266,23 @@ class EmulatorSession:
 
     def _update(self, message: Mapping[str, Any]) -> None:
         change = message["session"]
-        self._context.config.update(change)
+        notices = self._context.config.update(change)
         self._hearing.configure()
         self._send_session("session.updated")
-        for tool in change.get("tools") or ():
-            if tool["type"] == "mcp":
-                self._fail_to_list_tools(tool["server_label"])
+        for notice in notices:
+            self._timeline.send("warning", warning=asdict(notice))
+        self._context.mcp.configure(self._context.config["tools"])
 
-    def _fail_to_list_tools(self, label: str) -> None:
-        """The emulator reaches no MCP server: the session goes on without its tools."""
-        item = {
-            "id": self._context.model_id("mcpl"),
-            "object": "realtime.item",
-            "type": "mcp_list_tools",
-            "server_label": label,
-            "tools": [],
-        }
-        previous = self._context.items.add(item)
-        self._timeline.send("conversation.item.created", previous_item_id=previous, item=dict(item))
-        self._timeline.send("mcp_list_tools.in_progress", item_id=item["id"])
-        self._timeline.send("mcp_list_tools.failed", item_id=item["id"])
+    def _connect_avatar(self, message: Mapping[str, Any]) -> None:
+        self._context.avatar.connect(message["client_sdp"])
 
     def _clear_output(self, message: Mapping[str, Any]) -> None:
-        self._timeline.send("output_audio_buffer.cleared")
-
-    def _ignore(self, message: Mapping[str, Any]) -> None:
-        """The start of an audio turn: there is nothing to say about it."""
-
-    # --- Items --------------------------------------------------------------------------------------------
+        self._context.avatar.clear()
 
     def _create_item(self, message: Mapping[str, Any]) -> None:
-        self._add_item(message["item"], message.get("previous_item_id"))
-
-    def _add_item(self, given: Mapping[str, Any], previous_item_id: str | None = None) -> None:
-        context = self._context
-        item = normalised(given, realtime=context.profile.realtime)
-        if item.get("id") is None:
-            item["id"] = context.ids.service("item")
-        if item["id"] in context.items:
-            raise ClientError(
-                f"An item with id '{item['id']}' already exists.", code="invalid_value", param="item.id"
-            )
-        audio = self._hearing.item_decoder.unpack(take_audio(item))
-        previous = context.items.add(item, previous_item_id)
-        shown = previous if context.profile.realtime else previous_item_id or ""
-        self._timeline.send("conversation.item.created", previous_item_id=shown, item=copy.deepcopy(item))
-        if audio:
-            self._hearing.listen_to_item(item, audio)
-
-    def _retrieve_item(self, message: Mapping[str, Any]) -> None:
-        item = self._context.items.get(message["item_id"], "retrieve")
-        self._timeline.send("conversation.item.retrieved", item=copy.deepcopy(item))
-
-    def _delete_item(self, message: Mapping[str, Any]) -> None:
-        self._context.items.remove(message["item_id"])
-        self._timeline.send("conversation.item.deleted", item_id=message["item_id"])
-
-    def _truncate_item(self, message: Mapping[str, Any]) -> None:
-        where = {name: message[name] for name in ("item_id", "content_index", "audio_end_ms")}
-        refuse = self._context.options.refuse_truncation
-        if refuse is None:
-            refuse = not self._context.profile.realtime
-        if refuse:
-            self._context.items.get(where["item_id"], "truncate")
-            raise not_truncatable()
-        self._context.items.truncate(**where)
-        self._timeline.send("conversation.item.truncated", **where)
-
-    def _text_delta(self, message: Mapping[str, Any]) -> None:
-        self._texts[message["id"]] = self._texts.get(message["id"], "") + message["delta"]
-
-    def _text_done(self, message: Mapping[str, Any]) -> None:
-        text = self._texts.pop(message["id"], "")
-        content = [{"type": "input_text", "text": text}]
-        self._add_item({"type": "message", "role": "user", "content": content})
+        item = self._conversation.create(message)
+        if item.get("role") == "user":
+            self._silences.broken()
 
     # --- Input audio --------------------------------------------------------------------------------------
 
@@ -312,12 +292,34 @@ class EmulatorSession:
     def _clear_audio(self, message: Mapping[str, Any]) -> None:
         self._hearing.clear()
 
+    def _clear_input(self, message: Mapping[str, Any]) -> None:
+        self._turn.clear()
+        self._hearing.clear()
+
+    def _append_audio(self, message: Mapping[str, Any]) -> None:
+        """Nothing but to hear the audio."""
+
+    def _start_turn(self, message: Mapping[str, Any]) -> None:
+        self._turn.start(message["turn_id"])
+
+    def _append_to_turn(self, message: Mapping[str, Any]) -> None:
+        self._turn.check(message["turn_id"])
+
+    def _end_turn(self, message: Mapping[str, Any]) -> None:
+        self._turn.end(message["turn_id"])
+        self._hearing.commit()
+
+    def _cancel_turn(self, message: Mapping[str, Any]) -> None:
+        self._turn.end(message["turn_id"])
+        self._hearing.clear()
+
     def _interrupt(self) -> None:
         """Speech started: whatever is being answered is not wanted any more."""
         self._cancel_all("turn_detected")
 
     def _committed(self, utterance: Utterance) -> None:
         """A realtime model answers at once; a cascade needs the words first."""
+        self._silences.broken()
         if utterance.automatic and self._context.profile.realtime:
             self._answer()
 
@@ -325,6 +327,8 @@ class EmulatorSession:
         if utterance.automatic and text and not self._context.profile.realtime:
             self._answer()
         self._proceed()
+        if not self._current:
+            self._silences.begin()
 
     # --- Responses ----------------------------------------------------------------------------------------
 
@@ -338,8 +342,18 @@ class EmulatorSession:
             self._waiting.append(self._response({}, automatic=True))
             self._proceed()
 
+    def _break_silence(self, silence_ms: float) -> None:
+        """Let the brain speak though the user says nothing."""
+        self._waiting.append(self._response({}, automatic=True, silence_ms=silence_ms))
+        self._proceed()
+
     def _create_response(self, message: Mapping[str, Any]) -> None:
-        request = message.get("response") or {}
+        request = dict(message.get("response") or {})
+        additional = message.get("additional_instructions")
+        if additional:
+            given = request.get("instructions")
+            base = self._context.config["instructions"] if given is None else given
+            request["instructions"] = f"{base}\n{additional}" if base else additional
         current = self._current
         if current:
             second = self._context.options.second_create
@@ -347,13 +361,15 @@ class EmulatorSession:
                 raise active_response(current[0].id)
         response = self._response(request, automatic=False)
         for item in request.get("append_input_items") or ():
-            self._add_item(item)
+            self._conversation.add(item)
         self._cancel_all("client_cancelled")
         self._waiting.append(response)
         self._proceed()
 
-    def _response(self, request: Mapping[str, Any], *, automatic: bool) -> Response:
-        return Response(self._context, request, automatic=automatic, on_done=self._response_done)
+    def _response(self, request: Mapping[str, Any], *, automatic: bool, silence_ms: float = 0.0) -> Response:
+        return Response(
+            self._context, request, automatic=automatic, on_done=self._response_done, silence_ms=silence_ms
+        )
 
     def _cancel_response(self, message: Mapping[str, Any]) -> None:
         wanted = message.get("response_id")
@@ -387,28 +403,38 @@ class EmulatorSession:
 
     def _response_done(self, response: Response) -> None:
         self._active = None
+        self._context.avatar.rest()
         self._proceed()
+        if not self._current:
+            self._silences.begin()
+
+    def _handlers_of(self, conversation: Conversation) -> Mapping[str, _Handler]:
+        """What each event of the client does."""
+        return {
+            "session.update": self._update,
+            "session.avatar.connect": self._connect_avatar,
+            "input_audio_buffer.append": self._append_audio,
+            "input_audio_buffer.commit": self._commit_audio,
+            "input_audio_buffer.clear": self._clear_audio,
+            "conversation.item.create": self._create_item,
+            "conversation.item.retrieve": conversation.retrieve,
+            "conversation.item.delete": conversation.delete,
+            "conversation.item.truncate": conversation.truncate,
+            "response.create": self._create_response,
+            "response.cancel": self._cancel_response,
+            "output_audio_buffer.clear": self._clear_output,
+            "input_text.delta": conversation.text_delta,
+            "input_text.done": conversation.text_done,
+            "input_audio.turn.start": self._start_turn,
+            "input_audio.turn.append": self._append_to_turn,
+            "input_audio.turn.end": self._end_turn,
+            "input_audio.turn.cancel": self._cancel_turn,
+            "input_audio.clear": self._clear_input,
+        }
 
 
+_Handler: TypeAlias = Callable[[Mapping[str, Any]], None]
 _APPENDS = ("input_audio_buffer.append", "input_audio.turn.append")
-_HANDLERS: Mapping[str, Callable[[EmulatorSession, Mapping[str, Any]], None]] = {
-    "session.update": EmulatorSession._update,
-    "input_audio_buffer.commit": EmulatorSession._commit_audio,
-    "input_audio_buffer.clear": EmulatorSession._clear_audio,
-    "conversation.item.create": EmulatorSession._create_item,
-    "conversation.item.retrieve": EmulatorSession._retrieve_item,
-    "conversation.item.delete": EmulatorSession._delete_item,
-    "conversation.item.truncate": EmulatorSession._truncate_item,
-    "response.create": EmulatorSession._create_response,
-    "response.cancel": EmulatorSession._cancel_response,
-    "output_audio_buffer.clear": EmulatorSession._clear_output,
-    "input_text.delta": EmulatorSession._text_delta,
-    "input_text.done": EmulatorSession._text_done,
-    "input_audio.turn.start": EmulatorSession._ignore,
-    "input_audio.turn.end": EmulatorSession._commit_audio,
-    "input_audio.turn.cancel": EmulatorSession._clear_audio,
-    "input_audio.clear": EmulatorSession._clear_audio,
-}
 
 
 def _parsed(data: str | bytes) -> dict[str, Any]:

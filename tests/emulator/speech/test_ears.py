@@ -125,9 +125,9 @@ def test_a_multilingual_model_takes_the_language_it_is_told_if_it_knows_it(
 ) -> None:
     told: list[str | None] = []
 
-    def full_window(_: Any, language: str | None) -> tuple[str, str]:
+    def full_window(_: Any, language: str | None) -> tuple[str, list[Any], str]:
         told.append(language)
-        return "ja", language or "fr"
+        return "ja", [], language or "fr"
 
     whisper = SimpleNamespace(model=SimpleNamespace(is_multilingual=True), supported_languages=["de", "fr"])
     monkeypatch.setattr(ears, "_whisper", whisper)
@@ -139,8 +139,39 @@ def test_a_multilingual_model_takes_the_language_it_is_told_if_it_knows_it(
 
 
 def test_whisper_alone_hears_no_words_in_noise_either(ears: WhisperEars, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("voicelive_agent.emulator.speech.ears._trimmed", lambda samples: samples)
+    monkeypatch.setattr("voicelive_agent.emulator.speech.ears._trimmed", lambda samples: (0, samples))
     assert ears.transcribe(NO_SPEECH["loud noise"]).text == ""
+
+
+def test_what_was_heard_so_far_is_not_worked_out_again(
+    ears: WhisperEars, clips: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = next(one for one in clips if one.name == "goforward.wav")
+    speech, pause = bytes(RATE) + clip.pcm, bytes(RATE)
+    so_far = ears.transcribe_so_far(speech + pause, language="en-US")
+    assert word_errors(clip.transcript, so_far.text) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(ears, "_transcribe", lambda *_: pytest.fail("heard again"))
+        assert ears.transcribe(speech + pause, language="en-US") is so_far
+    # Another language is another matter.
+    assert ears.transcribe(speech + pause, language="en-GB").language == "en-GB"
+
+
+def test_words_have_times_and_probabilities(ears: WhisperEars, clips: Any) -> None:
+    clip = next(one for one in clips if one.name == "goforward.wav")
+    heard = ears.transcribe_words(bytes(4 * RATE) + clip.pcm + bytes(2 * RATE), language="en-US")
+    assert word_errors(clip.transcript, heard.text) == 0
+    assert heard.language == "en-US"
+    assert " ".join(word.text for word in heard.words) == heard.text
+    # Two seconds of silence come first; the recording has speech from 500 to 2400 ms.
+    assert heard.words[0].start_ms == pytest.approx(2500, abs=300)
+    assert heard.words[-1].end_ms == pytest.approx(4400, abs=500)  # the smallest Whisper is no better
+    assert all(word.start_ms <= word.end_ms and 0 < word.probability <= 1 for word in heard.words)
+    assert [word.start_ms for word in heard.words] == sorted(word.start_ms for word in heard.words)
+
+
+def test_no_words_have_no_times(ears: WhisperEars) -> None:
+    assert ears.transcribe_words(bytes(2 * RATE)) == Transcript("")
 
 
 @pytest.mark.parametrize("text", ["yes yes", "Go back. Go back!", "a b a b a b", "No, no, no."])

@@ -11,6 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from voicelive_agent._pcm import Resampler
+from voicelive_agent.emulator._timing import words_in
+from voicelive_agent.emulator.protocols import TimedVoice
+from voicelive_agent.emulator.speech.durations import Durations
 from voicelive_agent.emulator.speech.normalise import word_errors
 from voicelive_agent.emulator.speech.voice import HibariVoice, pieces
 from voicelive_agent.errors import ConfigurationError
@@ -163,3 +166,105 @@ def test_speed(voice: HibariVoice) -> None:
 def test_a_speed_that_is_none(speed: float) -> None:
     with pytest.raises(ConfigurationError, match="speed"):
         HibariVoice(speed)
+
+
+# --- Times ------------------------------------------------------------------------------------------------
+
+
+def test_timed_speech_is_the_same_audio(voice: HibariVoice) -> None:
+    assert isinstance(voice, TimedVoice)
+    text = "Hello there. How are you, my friend?"
+    assert [piece.pcm for piece in voice.speak_timed(text)] == list(voice.speak(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LONG,
+        "At 7:30 pm, Dr. Smith paid 1,250 dollars in the U.S.",
+        "On March 6, 2026 it costs $9.99. That's fine, isn't it?",
+        "It's 25°C on 3/4/2026 at No. 12.",
+        "Mr. O'Neil's 3.5 km run, wow!",
+    ],
+)
+def test_words_have_times_within_their_piece(voice: HibariVoice, text: str) -> None:
+    spoken = list(voice.speak_timed(text))
+    assert [word.text for piece in spoken for word in piece.words] == words_in(text)
+    for piece in spoken:
+        end = 0.0
+        for word in piece.words:
+            assert word.offset_ms >= end - 1e-6
+            assert word.duration_ms > 0
+            end = word.offset_ms + word.duration_ms
+            assert all(0 <= at <= word.duration_ms and 1 <= viseme <= 21 for at, viseme in word.visemes)
+        assert end <= len(piece.pcm) / 48
+
+
+def test_the_times_are_those_of_the_sound(voice: HibariVoice) -> None:
+    """Where a comma makes a pause, no word is said; the words on both sides are loud."""
+    (piece,) = voice.speak_timed("Wonderful, absolutely.")
+    first, second = piece.words
+    pcm = samples(piece.pcm).astype(float)
+
+    def level(start_ms: float, end_ms: float) -> float:
+        part = pcm[int(start_ms * 24) : int(end_ms * 24)]
+        return float(np.sqrt(np.mean(part**2)))
+
+    pause = (first.offset_ms + first.duration_ms, second.offset_ms)
+    assert pause[1] - pause[0] >= 50
+    middle = (pause[0] + pause[1]) / 2
+    loud = [level(word.offset_ms, word.offset_ms + word.duration_ms) for word in (first, second)]
+    assert level(middle - 10, middle + 10) < 0.2 * min(loud)
+
+
+def test_mouth_positions_are_those_of_the_phonemes(voice: HibariVoice) -> None:
+    (piece,) = voice.speak_timed("Mom.")
+    assert [viseme for _, viseme in piece.words[0].visemes] == [21, 2, 21]
+
+
+@pytest.mark.parametrize("text", ["", "...", "你好"])
+def test_silence_has_no_words(voice: HibariVoice, text: str) -> None:
+    (piece,) = voice.speak_timed(text)
+    assert not any(piece.pcm)
+    assert list(piece.words) == []
+
+
+@pytest.mark.parametrize("text", ["x" * 1000, "1," * 40, "½ and ²", "a " * 300, "£1e999", "--a--b"])
+def test_odd_text_has_times_within_its_audio(voice: HibariVoice, text: str) -> None:
+    for piece in voice.speak_timed(text):
+        assert all(0 <= word.offset_ms <= len(piece.pcm) / 48 for word in piece.words)
+
+
+def test_speed_changes_the_times(voice: HibariVoice) -> None:
+    (fast,) = HibariVoice(2.0).speak_timed("Hello, my friend.")
+    (usual,) = voice.speak_timed("Hello, my friend.")
+    assert fast.words[-1].offset_ms < 0.7 * usual.words[-1].offset_ms
+
+
+class ReadsOtherwise:
+    """A model that says "a b c d", one step each, where its words alone would be "a" and "a b"."""
+
+    def __init__(self) -> None:
+        self.vocab = {"a": 1, "b": 2, " ": 3}
+        self.sess: object = self
+
+    def g2p(self, word: str) -> str:
+        return {"one": "a", "two": "a b"}[word]
+
+    def run(self, names: object, inputs: object) -> list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]:
+        return [np.zeros((1, 9 * 2), np.float32), np.ones(9, np.float32)]
+
+
+def test_a_sentence_that_is_read_otherwise_than_its_words() -> None:
+    model = ReadsOtherwise()
+    durations = Durations(model)
+    (curve,) = durations.run(None, {"ids": [[0, 1, 3, 2, 3, 1, 3, 2, 0]]})
+    assert curve.shape == (1, 18)
+    assert model.sess is durations
+    # 25 ms a step: one word of the text gets a third of the four that were said, the other one the rest.
+    one, two = durations.words("one two")
+    assert (one.text, one.duration_ms) == ("one", 25)
+    assert (two.text, two.duration_ms) == ("two", 125)
+    assert two.offset_ms - one.offset_ms == 50
+    durations.forget()
+    assert durations.words("one two") == []

@@ -12,11 +12,14 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConfigurationError
+from ..protocols import SpokenPiece, SpokenWord
+from .durations import Durations, model_with_durations
 from .packages import require
 
 __all__ = ["HibariVoice", "pieces"]
@@ -51,8 +54,10 @@ class HibariVoice:
             raise ConfigurationError(f"speed is {speed}.", hint="Choose a speed from 0.5 (slow) to 2.0 (fast).")
         require("hibari")
         from hibari import Hibari
+        from hibari.voices import DEFAULT, voice_path
 
-        self._hibari = Hibari()
+        self._hibari = Hibari(model=model_with_durations(Path(voice_path(DEFAULT)).read_bytes()))
+        self._durations = Durations(self._hibari)
         self._speed = speed
 
     @property
@@ -65,15 +70,38 @@ class HibariVoice:
 
         Text with nothing to say in it (empty, emoji, another script) yields 100 ms of silence.
         """
+        yield from (piece.pcm for piece in self._speak(text, timed=False))
+
+    def speak_timed(self, text: str) -> Iterator[SpokenPiece]:
+        """The same, with the words as they are read ("1 2 3" of a card number) and the model's own times.
+
+        The mouth positions are those of the phonemes.
+        """
+        yield from self._speak(text, timed=True)
+
+    def _speak(self, text: str, *, timed: bool) -> Iterator[SpokenPiece]:
         spoken = False
         for piece, tail_ms in pieces(text):
             # One seed for every piece: what a piece sounds like does not depend on those before it.
+            self._durations.forget()
             audio = self._hibari(piece, speed=self._speed, seed=0)
             if pcm := _level(audio, tail_ms):
                 spoken = True
-                yield pcm
+                yield SpokenPiece(pcm, self._words(piece, audio) if timed else ())
         if not spoken:
-            yield bytes(2 * _samples(_SILENCE_MS))
+            yield SpokenPiece(bytes(2 * _samples(_SILENCE_MS)))
+
+    def _words(self, piece: str, audio: NDArray[np.float32]) -> list[SpokenWord]:
+        # _level puts the first loud sample at _LEAD_MS; what is quieter before or after the others is cut off.
+        loud = np.flatnonzero(np.abs(audio) > _QUIET) * 1000 / _RATE
+        shift_ms, end_ms = _LEAD_MS - loud[0], _LEAD_MS + loud[-1] - loud[0]
+        words = []
+        for word in self._durations.words(piece):
+            start_ms = min(max(0.0, word.offset_ms + shift_ms), end_ms)
+            length_ms = min(word.offset_ms + shift_ms + word.duration_ms, end_ms) - start_ms
+            visemes = [(at_ms, viseme) for at_ms, viseme in word.visemes if at_ms < length_ms]
+            words.append(SpokenWord(word.text, start_ms, max(0.0, length_ms), visemes))
+        return words
 
 
 def pieces(text: str) -> list[tuple[str, int]]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import base64
 import binascii
 import struct
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -13,10 +12,12 @@ from typing import Final
 
 from ..._pcm import Resampler, alaw_to_pcm, interleave, level_dbfs, split, ulaw_to_pcm
 
-__all__ = ["WAV_RATE", "Budget", "Chunk", "Format", "Track", "mixed", "wav"]
+__all__ = ["EMPTY_WAV", "WAV_RATE", "Budget", "Chunk", "Format", "Track", "mixed", "wav"]
 
 WAV_RATE: Final = 24_000
 """Samples per second of the recording of a whole session, whatever its sides have."""
+EMPTY_WAV: Final = 44
+"""Bytes of a WAV file without samples."""
 TRACK_S: Final = 600.0
 """Seconds of audio kept per session and side."""
 TOTAL_BYTES: Final = 128 * 1024 * 1024
@@ -77,6 +78,8 @@ class Chunk:
     item_id: str
     format: Format
     raw: bytes
+    until_s: float = float("inf")
+    """When an interruption ended it, in seconds since the session was opened."""
     _levels: list[float] | None = field(default=None, repr=False)
 
     @property
@@ -100,23 +103,20 @@ class Budget:
 
     def __init__(self, limit: int = TOTAL_BYTES) -> None:
         self._limit = limit
-        self._oldest: deque[tuple[Track, Chunk]] = deque()
+        self._owners: OrderedDict[Chunk, Track] = OrderedDict()
         self.used = 0
 
     def took(self, track: Track, chunk: Chunk) -> None:
         """A track keeps one more chunk."""
-        self._oldest.append((track, chunk))
+        self._owners[chunk] = track
         self.used += len(chunk.raw)
         while self.used > self._limit:
-            owner, oldest = self._oldest.popleft()
-            if owner.chunks and owner.chunks[0] is oldest:
-                owner.drop_oldest()
+            next(iter(self._owners.values())).drop_oldest()
 
     def gave(self, chunk: Chunk) -> None:
         """A track has dropped a chunk."""
         self.used -= len(chunk.raw)
-        while self._oldest and self._oldest[0][1] is chunk:
-            self._oldest.popleft()
+        del self._owners[chunk]
 
 
 class Track:
@@ -137,7 +137,7 @@ class Track:
     def add(self, audio: str, format: Format, at_s: float, item_id: str = "") -> None:
         """Keep the audio (base64) of an event. What is none is left out, as the session refuses it itself."""
         try:
-            raw = base64.b64decode(audio, validate=True)
+            raw = binascii.a2b_base64(audio, strict_mode=True)  # b64decode checks with a regular expression
         except (binascii.Error, ValueError):
             return
         raw = raw[: len(raw) // format.frame_bytes * format.frame_bytes]
@@ -152,6 +152,14 @@ class Track:
         self._budget.took(self, chunk)
         while self._kept_s > self._longest_s and len(self.chunks) > 1:
             self.drop_oldest()
+
+    def cut(self, at_s: float) -> None:
+        """What is not over at this time was interrupted."""
+        for chunk in reversed(self.chunks):
+            if chunk.at_s + chunk.duration_s <= at_s or chunk.until_s <= at_s:
+                break
+            chunk.until_s = at_s
+        self.end_s = min(self.end_s, at_s)
 
     def drop_oldest(self) -> None:
         """Forget the first chunk."""
@@ -192,11 +200,12 @@ def _placed(chunks: Sequence[Chunk], start_s: float) -> bytes:
     """The chunks of one side at the places where they begin; runs of them are resampled as one."""
     out = bytearray()
     for run in _runs(chunks):
-        pcm = b"".join(chunk.format.to_pcm(chunk.raw) for chunk in run)
+        pcm = _resampled(b"".join(chunk.format.to_pcm(chunk.raw) for chunk in run), run[0].format.rate, WAV_RATE)
         first = 2 * round((run[0].at_s - start_s) * WAV_RATE)
+        until = run[-1].until_s
+        heard = pcm if until == float("inf") else pcm[: 2 * max(0, round((until - run[0].at_s) * WAV_RATE))]
         out += bytes(max(0, first - len(out)))
-        # What comes before the end of what was there is an interruption: the rest of that was not heard.
-        out[first:] = _resampled(pcm, run[0].format.rate, WAV_RATE)
+        out[first:] = heard
     return bytes(out)
 
 

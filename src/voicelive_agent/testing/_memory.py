@@ -1,36 +1,27 @@
-"""Tools for testing an agent, a source or a sink: no cloud, no network, no sound card, no waiting.
-
-These are the tools that this library tests itself with. ``connect(session)`` joins an agent to an emulated
-session in memory; under :func:`run_virtual` minutes of conversation take a moment, since waiting costs no time.
-"""
+"""A microphone, a listener and a service in memory: nothing of them leaves the process."""
 
 from __future__ import annotations
 
-import asyncio
-import selectors
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
 import msgspec
 
-from ._conformance import check_sink, check_source
-from ._connection import Connection, ConnectionEnded
-from ._endings import verdict_of
-from ._paced import PacedQueue
-from .audio import AudioFormat
-from .events import EndReason, Verdict
+from .._connection import Connection, ConnectionEnded
+from .._endings import verdict_of
+from .._paced import PacedQueue
+from ..audio import AudioFormat
+from ..events import EndReason, Verdict
 
 if TYPE_CHECKING:
-    from .config import Settings
-    from .emulator.session import EmulatorSession
+    from ..config import Settings
+    from ..emulator.session import EmulatorSession
 
-__all__ = ["MemorySink", "MemorySource", "check_sink", "check_source", "connect", "run_fast", "run_virtual"]
-
-_T = TypeVar("_T")
+__all__ = ["MemoryConnector", "MemorySink", "MemorySource", "connect"]
 
 
 class MemorySource:
@@ -90,6 +81,11 @@ class MemorySink:
         self._queue.flush()
         del self._audio[self._queue.heard * self._format.frame_bytes :]
         self.flushes += 1
+
+    @property
+    def heard_ms(self) -> int:
+        """How much the listener heard so far, silence not included."""
+        return self._queue.heard * 1000 // self._format.rate
 
     @property
     def played(self) -> bytes:
@@ -185,63 +181,3 @@ def _outcome(run: Callable[[], object]) -> object:
         return run()
     except Exception as error:  # noqa: BLE001  (the border to ears, brain and voice: the session reports it)
         return error
-
-
-# --- virtual time ---
-
-
-class _VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop whose clock jumps to the next timer instead of waiting for it."""
-
-    def __init__(self) -> None:
-        self._now = 0.0
-        selector = selectors.SelectSelector()
-        select = selector.select
-
-        def jump(timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-            ready = select(0)
-            if not ready and timeout is not None:
-                self._now += timeout
-            elif not ready:
-                return select(None)
-            return ready
-
-        selector.select = jump  # type: ignore[method-assign]
-        super().__init__(selector)
-
-    def time(self) -> float:
-        return self._now
-
-
-def run_virtual(main: Callable[..., Awaitable[_T]], *args: Any) -> _T:
-    """Run an asynchronous function with virtual time: sleeping takes no time, and nothing else passes it.
-
-    Use ``anyio.current_time`` as the clock of sinks inside. Only for what happens on the loop: a real socket, or a
-    thread (a tool that is a plain function), does not know that it should be quick.
-    """
-    return anyio.run(main, *args, backend_options={"loop_factory": _VirtualLoop})
-
-
-class _FastLoop(asyncio.SelectorEventLoop):
-    """An event loop whose seconds are shorter."""
-
-    def __init__(self, speed: float) -> None:
-        self._speed = speed
-        self._origin = time.monotonic()
-        selector = selectors.DefaultSelector()
-        select = selector.select
-        # The loop counts in its own seconds, the operating system in real ones.
-        selector.select = lambda timeout=None: select(timeout and timeout / speed)  # type: ignore[method-assign]
-        super().__init__(selector)
-
-    def time(self) -> float:
-        return (time.monotonic() - self._origin) * self._speed
-
-
-def run_fast(speed: float, main: Callable[..., Awaitable[_T]], *args: Any) -> _T:
-    """Run an asynchronous function with time going ``speed`` times as fast: sleeping, timers and deadlines.
-
-    Unlike :func:`run_virtual`, sockets and threads work as usual; they only have less time. Use
-    ``anyio.current_time`` as the clock of sinks inside.
-    """
-    return anyio.run(main, *args, backend_options={"loop_factory": lambda: _FastLoop(speed)})
