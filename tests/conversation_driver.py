@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 from voicelive_agent import _wire as wire
+from voicelive_agent._approval import ApprovalAnswer
 from voicelive_agent._conversation import Conversation
 from voicelive_agent._outputs import MoveSpeech, Output, Play, StopPlayback
-from voicelive_agent._plan import Plan
+from voicelive_agent._plan import Plan, ToolPolicy
 from voicelive_agent.config import turn_policy
 from voicelive_agent.events import EVENT_TYPES, EndReason, State, StateChanged, Verdict
 
@@ -34,6 +35,8 @@ def plan(
     profile: Literal["cascade", "realtime"] = "realtime",
     tools: Iterable[str] = (),
     cancelled_tools: Iterable[str] = (),
+    approved_tools: Iterable[str] = (),
+    filled_tools: Mapping[str, str] = {},
     **changes: Any,
 ) -> Plan:
     """A plan whose policy is read from the session that is sent."""
@@ -42,7 +45,10 @@ def plan(
         session=session,
         turns=turn_policy(session),
         profile=profile,
-        tools=dict.fromkeys(tools, False) | dict.fromkeys(cancelled_tools, True),
+        tools=dict.fromkeys(tools, ToolPolicy())
+        | dict.fromkeys(cancelled_tools, ToolPolicy(cancel_on_interruption=True))
+        | dict.fromkeys(approved_tools, ToolPolicy(approval=True))
+        | {name: ToolPolicy(filler=filler) for name, filler in filled_tools.items()},
         **changes,
     )
 
@@ -160,6 +166,15 @@ class Driver:
 
     def finish_tool(self, call_id: str, output: str = "{}", *, error: str = "") -> list[Output]:
         return self.feed(self.core.tool_finished, call_id, output, error=error, elapsed_ms=5)
+
+    def respond(self, params: Mapping[str, Any], ticket: int = 1, *, silent: bool = False) -> list[Output]:
+        return self.feed(self.core.respond, params, ticket=ticket, silent=silent)
+
+    def hold(self, change: int) -> list[Output]:
+        return self.feed(self.core.hold, change)
+
+    def approve(self, call_id: str, answer: ApprovalAnswer = True, *, reason: str = "refused") -> list[Output]:
+        return self.feed(self.core.approval_answered, call_id, answer, reason=reason)
 
     def close(self, verdict: Verdict = STOPPED) -> list[Output]:
         return self.feed(self.core.close, verdict)

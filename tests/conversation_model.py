@@ -30,8 +30,19 @@ from voicelive_agent._outputs import (
 from voicelive_agent._pcm import Converter
 from voicelive_agent._pump import Pump
 from voicelive_agent.audio import AudioFormat
-from voicelive_agent.events import SessionEnded, Stalled, State, StateChanged, TurnEnded
+from voicelive_agent.events import (
+    SessionEnded,
+    Stalled,
+    State,
+    StateChanged,
+    ToolApprovalAnswered,
+    ToolApprovalAsked,
+    ToolCalled,
+    ToolFinished,
+    TurnEnded,
+)
 
+FILLER = "One moment."
 FINAL = ("heard", "interrupted", "dropped")
 POLICIES: list[dict[str, Any]] = [
     {"profile": "realtime"},
@@ -132,7 +143,15 @@ class Conversing(RuleBasedStateMachine):
 
     @initialize(policy=st.sampled_from(POLICIES), sink_rate=st.sampled_from([RATE, RATE, 48_000, 16_000]))
     def start(self, policy: dict[str, Any], sink_rate: int) -> None:
-        self.plan = plan(tools=["look"], cancelled_tools=["book"], **policy)
+        self.plan = plan(
+            tools=["look"],
+            cancelled_tools=["book"],
+            approved_tools=["pay"],
+            filled_tools={"find": FILLER},
+            approval_s=3.0,
+            max_tool_rounds=2,
+            **policy,
+        )
         self.core = Conversation(self.plan)
         self.listener = Listener(sink_rate)
         self.exact = sink_rate == RATE
@@ -156,6 +175,14 @@ class Conversing(RuleBasedStateMachine):
         self.stopped_item: str | None = None
         self.running: list[str] = []
         self.called: list[str] = []
+        self.asked: list[str] = []  # calls that an approval was asked for
+        self.approved: Counter[str] = Counter()  # by call: how often it was decided
+        self.may_run: set[str] = set()  # calls that need no approval, or have it
+        self.slow: set[str] = set()  # calls of the tool with a filler, that run
+        self.batch: dict[str, int] = {}  # open calls, and the step in which they were made
+        self.bridged: set[int] = set()  # what the last filler was said for
+        self.steps = 0
+        self.filler: str | None = None  # event_id of the filler that was asked for last
         self.turns: set[str] = set()  # the responses whose turn has ended
         self.odd: set[str] = set()  # items whose audio was not base64
         self.tickets = 0
@@ -172,6 +199,7 @@ class Conversing(RuleBasedStateMachine):
 
     def step(self, act: Any, *args: Any, **kwargs: Any) -> None:
         self.broken = True  # until this step has kept all its promises: no further ones are looked at then
+        self.steps += 1
         outputs: list[Output] = act(*args, pending=self.pump.pending, now=self.now, **kwargs)
         assert isinstance(outputs, list)
         if self.closed:
@@ -194,6 +222,7 @@ class Conversing(RuleBasedStateMachine):
                 self.pump.stop()
                 self.listener.written.clear()
             case wire.CreateResponse():
+                self.check_filler(output)
                 assert self.told.open is None, f"{output} while {self.told.open} is open"
                 assert self.told.in_flight is None, f"two open creates: {output}"
                 self.told.in_flight = output.event_id
@@ -209,12 +238,29 @@ class Conversing(RuleBasedStateMachine):
                 | wire.UpdateSession()
             ):
                 self.inbox.append(output)
+            case ToolCalled(call_id, name):
+                if name != "pay":
+                    self.may_run.add(call_id)
+                if name == "find":
+                    self.slow.add(call_id)
+                self.batch[call_id] = self.steps
+            case ToolFinished(call_id):
+                self.slow.discard(call_id)
+                del self.batch[call_id]
+            case ToolApprovalAsked(call_id):
+                assert call_id not in self.asked, "an approval is asked for once"
+                self.asked.append(call_id)
+            case ToolApprovalAnswered(call_id, _, approved):
+                self.approved[call_id] += 1
+                if approved:
+                    self.may_run.add(call_id)
             case CallTool(call_id):
                 assert call_id not in self.called, "a call is run once"
+                assert call_id in self.may_run, "a call ran that nobody approved"
                 self.called.append(call_id)
                 self.running.append(call_id)
             case CancelTool(call_id):
-                assert call_id in self.called
+                assert call_id in self.called or call_id in self.asked
             case MoveSpeech(ticket, status):
                 assert not self.final[ticket], "a ticket moved after its end"
                 self.final[ticket] += status in FINAL
@@ -230,6 +276,14 @@ class Conversing(RuleBasedStateMachine):
                 self.closed = True
             case _:
                 pass
+
+    def check_filler(self, request: wire.CreateResponse) -> None:
+        if FILLER not in str(request.response):
+            return
+        assert self.slow, "a filler though nothing runs"
+        assert self.core._answers.playback.pending == 0, "a filler while something is being said"
+        self.filler = request.event_id
+        self.bridged = {self.batch[call_id] for call_id in self.slow}
 
     def check_turn(self, turn: TurnEnded) -> None:
         assert turn.response_id not in self.turns, "a turn ends once"

@@ -424,13 +424,13 @@ def test_class_attributes_are_the_defaults_under_the_arguments(monkeypatch: pyte
     class German(VoiceAgent):
         target = "gpt-realtime"
         voice = "de-DE-KatjaNeural"
-        config: ClassVar[Any] = {"temperature": 0.5}
+        config: ClassVar[Any] = {"temperature": 0.7}
 
     monkeypatch.setenv("AZURE_VOICELIVE_ENDPOINT", "https://x.services.ai.azure.com")
     agent = German(credential="key")
     assert (agent._settings.credential, agent._settings.target) == ("key", ModelTarget("gpt-realtime"))
     assert "de-DE-KatjaNeural" in str(agent._settings.session.to_session())
-    assert agent._settings.session.temperature == 0.5
+    assert agent._settings.session.temperature == 0.7
     other = German(target="gpt-4.1-mini", config={"voice": "en-US-AriaNeural"})
     assert other._settings.target == ModelTarget("gpt-4.1-mini")
     assert other._settings.credential is None

@@ -13,7 +13,10 @@ import anyio
 import pytest
 
 from voicelive_agent import AgentSpoke, State, ToolCalled, ToolContext, ToolError, ToolFinished, UserSpoke, tool
-from voicelive_agent._shell import TOOL_TIMEOUT_S
+from voicelive_agent._plan import ToolPolicy
+from voicelive_agent._tool_runs import TOOL_TIMEOUT_S
+from voicelive_agent._toolcalls import UNKNOWN
+from voicelive_agent.config import AgentTarget
 from voicelive_agent.emulator import Call
 from voicelive_agent.events import SpeechStopped, ToolUnknown, TurnEnded
 
@@ -133,18 +136,38 @@ async def test_the_model_is_told_once_and_speaks_about_it(call: Call, error: str
     check_story(agent.seen)
 
 
+AGENT = AgentTarget("librarian", "library")
+LISTED = {"tools": [{"type": "function", "name": "nobody", "parameters": {"type": "object", "properties": {}}}]}
+
+
+@pytest.mark.parametrize("whose", ["agent", "listed"])
 @virtual
-async def test_a_function_of_somebody_else_is_left_alone() -> None:
+async def test_a_function_of_somebody_else_is_left_alone(whose: str) -> None:
     line = asked(Call("nobody", {"x": 1}))
-    agent = Toolbox(line)
+    agent = Recorder(line, target=AGENT) if whose == "agent" else Toolbox(line, config=LISTED)
     async with calling(agent):
         agent.send_text("go")
         await agent.until(lambda: agent.all(ToolUnknown))
         await agent.reach(State.READY)
     [unknown] = agent.all(ToolUnknown)
     assert (unknown.name, json.loads(unknown.arguments)) == ("nobody", {"x": 1})
+    assert not unknown.answered
     assert outputs(line) == []
     assert len(line.sent("response.create")) == 1
+
+
+@virtual
+async def test_a_function_that_a_model_invents_is_answered() -> None:
+    line = asked(Call("nobody", {"x": 1}))
+    agent = Toolbox(line)
+    async with calling(agent):
+        agent.send_text("go")
+        await agent.until(lambda: agent.all(AgentSpoke))
+        await agent.reach(State.READY)
+    [unknown] = agent.all(ToolUnknown)
+    assert unknown.answered
+    assert outputs(line) == [(unknown.call_id, UNKNOWN)]
+    assert len(line.sent("response.create")) == 2
 
 
 @virtual
@@ -352,5 +375,5 @@ def test_tools_can_be_given_to_any_agent() -> None:
     given: list[Callable[..., object]] = [shout]
     agent = Recorder(Line(), tools=given)
     plan, _, _ = agent._plan(None, None)
-    assert plan.tools == {"shout": False}
+    assert plan.tools == {"shout": ToolPolicy()}
     assert [tool["name"] for tool in plan.session["tools"]] == ["shout"]

@@ -423,7 +423,7 @@ def test_messages_of_nobody_are_left_alone() -> None:
     assert driver.hear("response.function_call_arguments.done", call_id="c", name="look", **ids) == []
     driver.created("resp_2")
     driver.hear("response.output_item.added", response_id="resp_2", item={"type": "message"})
-    driver.hear("response.output_item.added", response_id="resp_2", item={"type": "mcp_call", "id": "m"})
+    driver.hear("response.output_item.added", response_id="resp_2", item={"type": "other", "id": "m"})
     driver.hear("response.output_item.done", response_id="resp_2", item={"type": "function_call", "id": "f"})
     driver.done("resp_2")
     assert driver.state() is State.READY

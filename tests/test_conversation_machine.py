@@ -25,12 +25,14 @@ from tests.conversation_model import Conversing
 from voicelive_agent import _wire as wire
 from voicelive_agent._answers import Answers
 from voicelive_agent._conversation import MIN_TICK_S
+from voicelive_agent._outputs import Output
 from voicelive_agent._responses import Response
+from voicelive_agent._toolcalls import ToolCalls
 from voicelive_agent.events import State
 
 # Bytes of one delta; some end in half a sample.
 SIZES = st.sampled_from([9_600, 48_000, 48_000, 4_801, 4_801, 3, 0])
-TOOLS = ("look", "book")
+TOOLS = ("look", "book", "pay", "find")
 
 
 class ConversationMachine(Conversing):
@@ -287,10 +289,51 @@ class ConversationMachine(Conversing):
     @precondition(lambda self: self.called)
     @rule(data=st.data())
     def tool_finishes(self, data: st.DataObject) -> None:
-        call = data.draw(st.sampled_from(self.called))
+        self.finish(data.draw(st.sampled_from(self.called)))
+
+    def finish(self, call: str) -> None:
         if call in self.running:
             self.running.remove(call)
+        self.learn_result(call)
         self.step(self.core.tool_finished, call, "{}", error="", elapsed_ms=1)
+
+    def learn_result(self, call: str) -> None:
+        """With the last result of a response the time is over in which a filler may begin to be heard."""
+        left = {batch for open_call, batch in self.batch.items() if open_call != call}
+        if call not in self.batch or left & self.bridged or self.closed:
+            return
+        response = self.core._answers.responses.open
+        if response is not None and response.want is not None and response.want.event_id == self.filler:
+            number = self.number(response.id)
+            if number is not None and not self.core._answers._said(response):
+                self.dead.add(number)
+
+    @precondition(lambda self: self.asked)
+    @rule(data=st.data(), answer=st.sampled_from([True, True, False, "always"]))
+    def approval_is_answered(self, data: st.DataObject, answer: Any) -> None:
+        self.step(self.core.approval_answered, data.draw(st.sampled_from(self.asked)), answer)
+
+    @precondition(lambda self: self.service_open is None and self.user_item is None and not self.closed)
+    @rule(late=st.booleans(), interrupts=st.booleans())
+    def filler_meets_the_result(self, late: bool, interrupts: bool) -> None:
+        """A slow tool, a filler that is asked for, and a result just before or after that is created."""
+        while self.inbox and self.service_open is None:
+            self.service_answers(refuse=False, named=True, echo=True)
+        if self.service_open is not None:
+            return
+        call_id = f"c{self.count}"
+        self.make_response()
+        self.call(call_id, "find")
+        self.end_response("completed")
+        self.pass_time(2 * RATE)
+        if not late:
+            self.finish(call_id)
+        self.service_catches_up([], "")
+        if late:
+            self.finish(call_id)
+        if interrupts:
+            self.interrupt(0)
+        self.service_catches_up([9_600], "completed")
 
     @precondition(lambda self: self.count > 30)
     @rule(verdict=st.sampled_from([LOST, STOPPED]))
@@ -315,6 +358,10 @@ class ConversationMachine(Conversing):
         assert all(count == 1 for count in getattr(self, "answers", {}).values())
 
     @invariant()
+    def every_approval_is_decided_at_most_once(self) -> None:
+        assert all(count == 1 for call, count in getattr(self, "approved", {}).items() if call in self.asked)
+
+    @invariant()
     def the_deadline_is_not_too_near(self) -> None:
         if hasattr(self, "core") and (deadline := self.core.deadline) is not None:
             assert deadline >= self.core._step.now + MIN_TICK_S
@@ -335,6 +382,7 @@ class ConversationMachine(Conversing):
             return
         if self.user_item is not None and not self.closed:
             self.user_ends()
+        self.pass_time(4 * RATE)  # an approval that does not come by then is refused
         for call in self.running:
             self.step(self.core.tool_finished, call, "{}", error="", elapsed_ms=1)
         for _ in range(200):
@@ -344,10 +392,11 @@ class ConversationMachine(Conversing):
         assert self.state not in (State.PROCESSING, State.SPEAKING), "waits without end"
         self.nothing_of_an_interrupted_response_is_played()
         if not self.closed:
-            assert all(self.answers[call] == 1 for call in self.called)
+            assert all(self.answers[call] == 1 for call in [*self.called, *self.asked])
             self.step(self.core.close, STOPPED)
         assert all(self.final[ticket] == 1 for ticket in range(1, self.tickets + 1)), "a ticket without an end"
         assert self.core.deadline is None
+        assert all(self.approved[call] == 1 for call in self.asked), "an approval without an answer"
         self.step(self.core.receive, wire.decode('{"type":"session.created","session":{}}'))
         self.step(self.core.tick)
         self.step(self.core.interrupt)
@@ -368,9 +417,28 @@ def _find_and_forget_that_it_was_dropped(self: Answers, response_id: str) -> Res
     return self._lookup(response_id)
 
 
-def test_the_machine_finds_a_planted_bug(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Late audio of an interrupted response is played: the machine has to notice, or it proves nothing."""
-    monkeypatch.setattr(Answers, "_find", _find_and_forget_that_it_was_dropped)
+def _keep_the_filler(self: Answers) -> None:
+    """Say it though the result is there."""
+
+
+def _approve_all(self: ToolCalls, call_id: str, arguments: str) -> list[Output]:
+    return self._run(call_id, arguments)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "bug", "noticed"),
+    [
+        (Answers, "_find", _find_and_forget_that_it_was_dropped, "audio of an interrupted response was played"),
+        (Answers, "_drop_filler", _keep_the_filler, "audio of an interrupted response was played"),
+        (ToolCalls, "_ask", _approve_all, "a call ran that nobody approved"),
+    ],
+    ids=["late audio", "late filler", "no approval"],
+)
+def test_the_machine_finds_a_planted_bug(
+    monkeypatch: pytest.MonkeyPatch, owner: type, name: str, bug: Any, noticed: str
+) -> None:
+    """What must not happen is made to happen: the machine has to notice, or it proves nothing."""
+    monkeypatch.setattr(owner, name, bug)
     found = settings(SETTINGS, max_examples=500, derandomize=True, database=None, phases=(Phase.generate,))
-    with pytest.raises(AssertionError, match="audio of an interrupted response was played"):
+    with pytest.raises(AssertionError, match=noticed):
         run_state_machine_as_test(ConversationMachine, settings=found)

@@ -19,6 +19,7 @@ from voicelive_agent.errors import (
     RateLimitedError,
     ServiceUnavailableError,
     SessionLostError,
+    SessionRefusedError,
     ToolError,
     TransportError,
     VoiceLiveError,
@@ -85,6 +86,15 @@ def test_a_lost_session_says_how_it_was_lost(detail: str, hint: str, text: str) 
     verdict = Verdict(EndReason.NETWORK, detail, hint)
     error = SessionLostError(verdict)
     assert (str(error), error.verdict, error.hint) == (text, verdict, hint)
+
+
+def test_a_refused_change_is_told_as_the_service_said_it() -> None:
+    refused = SessionRefusedError("Not now.", code="cannot_update_voice", param="session.voice")
+    assert str(refused) == "The service refused to change the session: Not now. Mend voice."
+    assert (refused.reason, refused.code, refused.param) == ("Not now.", "cannot_update_voice", "session.voice")
+    bare = SessionRefusedError("no reason given")
+    assert (str(bare), bare.code) == ("The service refused to change the session: no reason given.", "")
+    assert bare.param is None
 
 
 @pytest.mark.parametrize("path", ["noise.wav", Path("noise.wav")])

@@ -10,11 +10,13 @@ import pytest
 
 from voicelive_agent import _wire as wire
 from voicelive_agent import events
+from voicelive_agent._approval import ApprovalRequest
 from voicelive_agent._outputs import (
     CallTool,
     CancelTool,
     End,
     FinishPlayback,
+    FinishUpdate,
     MoveSpeech,
     Output,
     Play,
@@ -31,6 +33,7 @@ GROUPS: list[list[Output]] = [
         wire.CreateItem(event_id="e", item={}),
         wire.DeleteItem(event_id="e", item_id="i"),
         wire.TruncateItem(event_id="e", item_id="i", content_index=0, audio_end_ms=1),
+        wire.CommitInput(event_id="e"),
         wire.CreateResponse(event_id="e", response={}),
         wire.CancelResponse(event_id="e", response_id="r"),
     ],
@@ -41,7 +44,9 @@ GROUPS: list[list[Output]] = [
         events.SessionEnded(VERDICT),
         CallTool("c", "f", "{}"),
         CancelTool("c"),
+        ApprovalRequest("c", "f", "{}"),
         MoveSpeech(1, "heard"),
+        FinishUpdate(1),
     ],
     [End(VERDICT)],
 ]

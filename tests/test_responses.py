@@ -205,8 +205,58 @@ def test_whatever_else_is_said_may_be_interrupted() -> None:
     assert not responses.uninterruptible
 
 
+def test_in_a_scope_nothing_may_be_interrupted_but_what_nobody_hears() -> None:
+    responses = Responses()
+    responses.hold(1)
+    assert not responses.uninterruptible
+    responses.create(Want(), "vla_1", 0.0)
+    assert responses.uninterruptible
+    responses.retire(created(responses, "r1", "vla_1"))
+    responses.create(Want(silent=True), "vla_2", 0.0)
+    assert not responses.uninterruptible
+    response = created(responses, "r2", "vla_2")
+    assert response.silent
+    assert not responses.uninterruptible
+    responses.retire(response)
+    response = created(responses, "r3")
+    assert responses.uninterruptible
+    responses.hold(-1)
+    assert not responses.protects(response)
+
+
+def test_what_is_out_of_band_is_recognised_by_its_metadata_alone() -> None:
+    responses = Responses()
+    responses.create(Want({"metadata": {"a": "b"}}, silent=True), "vla_1", 0.0)
+    theirs = created(responses, "r1")
+    assert not theirs.silent
+    responses.retire(theirs)
+    assert created(responses, "r2", "vla_1").silent
+
+
 def test_a_message_is_mentioned_once_and_in_order() -> None:
     response = Response("r1", None, 0.0)
     for item_id in "abab":
         response.mention(item_id)
     assert response.items == ["a", "b"]
+
+
+def test_one_answer_is_asked_for_whatever_is_to_be_answered() -> None:
+    responses = Responses()
+    responses.wants.append(Want({"instructions": "x"}))
+    responses.want_answer()
+    responses.want_answer()
+    assert [want.answers for want in responses.wants] == [False, True]
+
+
+def test_what_speaks_about_results_answers_even_if_it_may_not_call_again() -> None:
+    assert Want().answers
+    assert Want({"tool_choice": "none"}, rounds=8).answers
+    assert not Want({"instructions": "x"}).answers
+
+
+def test_what_has_to_wait_is_the_next_one_but_a_filler_is_not_kept() -> None:
+    responses, first = Responses(), Want({"instructions": "first"})
+    responses.wants.append(Want())
+    responses.put_back(Want({"instructions": "Hm."}, filler=True))
+    responses.put_back(first)
+    assert list(responses.wants) == [first, Want()]

@@ -151,6 +151,26 @@ TYPES: list[tuple[object, Schema]] = [
         str | list[str] | None,
         {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}]},
     ),
+    # unions within Annotated, which Python leaves as they are
+    (Annotated[int | str, "n"] | bool, {"type": ["integer", "string", "boolean"]}),
+    (Annotated[int | None, "n"] | str | None, {"type": ["integer", "null", "string"]}),
+    (Annotated[int, "n"] | Annotated[int, "m"], {"type": "integer"}),
+    (
+        Annotated[str | list[str], "n"] | None,
+        {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}]},
+    ),
+    (
+        Annotated[str | list[str] | None, "n"] | bool | None,
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}},
+                {"type": "null"},
+                {"type": "boolean"},
+            ]
+        },
+    ),
+    (Literal["a", None] | None, {"type": ["null", "string"], "enum": [None, "a"]}),
     # limits and descriptions
     (
         Annotated[int, msgspec.Meta(ge=1, lt=10, multiple_of=3)],

@@ -212,6 +212,26 @@ async def test_the_url_and_headers_of_an_agent_and_a_borrowed_credential_stays_o
     assert not credential.closed
 
 
+async def test_a_classic_agent_is_named_by_its_id_and_called_with_a_token() -> None:
+    credential, target = Token(), AgentTarget("asst_1", "library", classic=True)
+    async with connected(say_goodbye, target=target, credential=credential) as (_, peer):
+        assert peer.query.pop("x-ms-client-sdk")
+        assert peer.query == {
+            "api-version": "2026-07-15",
+            "agent-id": "asst_1",
+            "agent-project-name": "library",
+            "agent-access-token": "S3CRET-TOKEN",
+        }
+        assert peer.headers["authorization"] == "Bearer S3CRET-TOKEN"
+    assert set(credential.scopes) == {("https://ai.azure.com/.default",)}
+    own = {"agent-access-token": "mine"}
+    async with connected(say_goodbye, target=target, credential=Token(), query=own) as (_, peer):
+        assert peer.query["agent-access-token"] == "mine"
+    with pytest.raises(AuthenticationError, match="Token has no token for Voice Live"):
+        async with connected(say_goodbye, target=target, credential=Token(ClientAuthenticationError("no"))):
+            pass
+
+
 async def test_no_secret_of_a_session_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG, "voicelive_agent")
     async with connected(say_goodbye, query={"agent-access-token": ACCESS_TOKEN}) as (connection, _):

@@ -12,9 +12,11 @@ from voicelive_agent._session_parts import (
     Background,
     EchoCancellation,
     IceServer,
+    LlmInterimResponse,
     MCPServer,
     NoiseReduction,
     Scene,
+    StaticInterimResponse,
     Transcription,
     VideoCrop,
     VideoParams,
@@ -22,6 +24,8 @@ from voicelive_agent._session_parts import (
 )
 from voicelive_agent._voices import OPENAI_VOICES, AzureStandardVoice, OpenAIVoice, voice_named
 from voicelive_agent.errors import ConfigurationError
+
+SERVER: dict[str, Any] = {"server_label": "a", "server_url": "https://a.example/mcp"}
 
 
 @pytest.mark.parametrize(
@@ -54,7 +58,26 @@ from voicelive_agent.errors import ConfigurationError
         (EchoCancellation, {"reference_source": "cliend"}, "Did you mean 'client'?"),
         (NoiseReduction, {"type": "deep"}, "one of 'azure_deep_noise_suppression', 'near_field', 'far_field'"),
         (Transcription, {"model": "azure-speech", "phrase_list": ["a"] * 500}, "of fewer than 500 phrases"),
-        (MCPServer, {"server_label": "a", "server_url": "b", "require_approval": "ever"}, "Did you mean 'never'?"),
+        (MCPServer, {**SERVER, "require_approval": "ever"}, "Did you mean 'never'?"),
+        (
+            MCPServer,
+            {**SERVER, "server_url": "a.example/mcp"},
+            "it must be text that begins with http:// or https:// and a host",
+        ),
+        (MCPServer, {**SERVER, "server_url": "https:///mcp"}, "it must be text that begins with http"),
+        (MCPServer, {**SERVER, "require_approval": {"ever": ["x"]}}, "MCPServer.require_approval has 'ever'"),
+        (MCPServer, {**SERVER, "require_approval": {"never": ["x"], "always": ["x"]}}, "has 'x' under"),
+        (
+            MCPServer,
+            {**SERVER, "allowed_tools": ["a"], "require_approval": {"never": ["x"]}},
+            "MCPServer.allowed_tools does not have 'x'",
+        ),
+        (StaticInterimResponse, {"texts": []}, "StaticInterimResponse.texts"),
+        (StaticInterimResponse, {"texts": [" "]}, "StaticInterimResponse.texts[0] is ' '"),
+        (StaticInterimResponse, {"texts": ["Hm."], "triggers": []}, "with at least one"),
+        (StaticInterimResponse, {"texts": ["Hm."], "triggers": ["boredom"]}, "one of 'latency', 'tool'"),
+        (LlmInterimResponse, {"latency_threshold_ms": -1}, "0 ms or more"),
+        (LlmInterimResponse, {"max_completion_tokens": 0}, "1 or more"),
     ],
 )
 def test_refuses(kind: type[Part], fields: dict[str, Any], message: str) -> None:
@@ -70,12 +93,12 @@ def test_takes_what_is_just_allowed() -> None:
     assert photo.to_dict()["model"] == "vasa-1"
     assert VideoCrop(top_left=[0, 0], bottom_right=[640, 480]).to_dict()["bottom_right"] == [640, 480]
     assert Scene(zoom=0.01, position_x=-1, rotation_x=3.14, amplitude=1).amplitude == 1
-    tools = MCPServer(server_label="a", server_url="b", require_approval={"never": ["x"]})
+    tools = MCPServer(**SERVER, allowed_tools=["x"], require_approval={"never": ["x"]})
     assert tools.to_dict()["require_approval"] == {"never": ["x"]}
 
 
 def test_secrets_are_sent_but_not_shown() -> None:
-    server = MCPServer(server_label="a", server_url="b", authorization="s3cret", headers={"x-key": "s3cret"})
+    server = MCPServer(**SERVER, authorization="s3cret", headers={"x-key": "s3cret"})
     ice = IceServer(urls=["turn:a"], username="u", credential="s3cret")
     for part in (server, ice):
         assert "s3cret" in str(part.to_dict())

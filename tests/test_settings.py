@@ -168,6 +168,33 @@ def test_agents_take_entra_identities(credential: Any) -> None:
     Settings(endpoint=AZURE, credential=credential, target=AgentTarget("clerk", "library")).check()
 
 
+@pytest.mark.parametrize("name", ["version", "conversation_id", "foundry_resource_override"])
+def test_a_classic_agent_has_no_newer_options(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=rf"classic=True and {name}, which a classic agent does not have"):
+        AgentTarget("asst_1", "library", classic=True, **{name: "1"})
+
+
+def test_models_of_ones_own_are_reached_in_one_of_three_ways() -> None:
+    assert profile_of(ModelTarget("own", "byom-azure-openai-realtime")) == "realtime"
+    assert profile_of(ModelTarget("own-realtime", "byom-azure-openai-chat-completion")) == "cascade"
+    with pytest.raises(ConfigurationError, match=r"ModelTarget\.profile is 'byom'; it must be one of byom-azure"):
+        ModelTarget("own", "byom")
+
+
+@pytest.mark.parametrize("name", ["model", "agent-id", "agent_id", "project_id", "agent-name"])
+def test_the_query_names_no_second_target(name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"Settings.query has '{name}', which would be a second target"):
+        Settings(endpoint=AZURE, query={name: "x"}).check()
+
+
+@pytest.mark.parametrize(
+    "session", [SessionConfig(instructions="x"), SessionConfig(tools=[{"type": "function", "name": "f"}])]
+)
+def test_agents_take_no_instructions_and_no_tools(session: SessionConfig) -> None:
+    with pytest.raises(ConfigurationError, match="a Foundry agent has"):
+        Settings(endpoint=AZURE, target=AgentTarget("clerk", "library"), session=session).check()
+
+
 @pytest.mark.parametrize(
     ("credential", "target", "message"),
     [
@@ -273,10 +300,18 @@ def test_a_key_becomes_a_key_credential(credential: Any, key: str) -> None:
 
 
 def test_an_emulator_needs_none_and_is_sent_no_identity() -> None:
-    settings = Settings(endpoint="http://localhost:1", target=AgentTarget("clerk", "library"))
+    settings = Settings(endpoint="http://localhost:1")
     settings.check()
     made, owned = settings.open_credential()
     assert isinstance(made, AzureKeyCredential)
+    assert not owned
+
+
+async def test_an_emulated_agent_takes_no_key_but_any_token() -> None:
+    settings = Settings(endpoint="http://localhost:1", target=AgentTarget("clerk", "library"))
+    settings.check()
+    made, owned = settings.open_credential()
+    assert (await made.get_token("https://ai.azure.com/.default")).token == "emulator"
     assert not owned
 
 

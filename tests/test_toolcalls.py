@@ -3,21 +3,42 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.conversation_driver import plan
 
 from voicelive_agent import _wire as wire
+from voicelive_agent._approval import ApprovalRequest
+from voicelive_agent._approvals import Approvals
 from voicelive_agent._outputs import CallTool, CancelTool, Output
-from voicelive_agent._requests import Requests
-from voicelive_agent._toolcalls import _MAX_KNOWN, CANCELLED, NOT_RUN, ToolCalls
-from voicelive_agent.events import ToolCalled, ToolFinished, ToolUnknown
+from voicelive_agent._plan import ToolPolicy
+from voicelive_agent._step import Step
+from voicelive_agent._toolcalls import (
+    _MAX_KNOWN,
+    CANCELLED,
+    GONE,
+    NOT_RUN,
+    REFUSED,
+    TOO_MANY,
+    UNKNOWN,
+    ToolCalls,
+)
+from voicelive_agent.events import (
+    ToolApprovalAnswered,
+    ToolApprovalAsked,
+    ToolCalled,
+    ToolFinished,
+    ToolRoundsExceeded,
+    ToolUnknown,
+)
 
 
 def toolcalls() -> ToolCalls:
     """One tool that an interruption cancels, one that it does not."""
-    return ToolCalls({"look": True, "book": False}, Requests())
+    return ToolCalls(Step(plan(tools=["book"], cancelled_tools=["look"])))
 
 
 def call(call_id: str | None, name: str | None = "book", arguments: str | None = "{}") -> wire.ItemInfo:
@@ -206,3 +227,166 @@ def test_whatever_happens_each_call_runs_at_most_once_and_is_answered_exactly_on
     assert all(count == 1 for count in started.values())
     assert not calls.interrupted()
     assert calls.cancel_all() == []
+
+
+# --- approvals ----------------------------------------------------------------------------------------------
+
+
+def guarded(**changes: object) -> tuple[ToolCalls, Approvals]:
+    """One tool that needs an approval."""
+    the_plan = plan(approved_tools=["pay"], cancelled_tools=["look"], **changes)
+    approvals = Approvals(limit_s=30)
+    return ToolCalls(Step(the_plan), approvals=approvals), approvals
+
+
+def test_a_tool_runs_when_it_is_approved() -> None:
+    calls, approvals = guarded()
+    asked = ApprovalRequest("c1", "pay", "{}")
+    outputs = calls.called([call("c1", "pay")], batch="r", turn=1)
+    assert outputs == [ToolCalled("c1", "pay", "{}"), ToolApprovalAsked("c1", "pay", "{}"), asked]
+    assert calls.waiting(1)
+    approved = approvals.answer("c1", True, turn=1, now=9.0)
+    assert approved == [ToolApprovalAnswered("c1", "pay", True), CallTool("c1", "pay", "{}")]
+    assert answers(finish(calls, "c1")) == [("c1", "done")]
+
+
+def test_what_was_approved_aloud_belongs_to_the_turn_of_that_word() -> None:
+    calls, approvals = guarded()
+    calls.called([call("c1", "pay")], batch="r", turn=1)
+    approvals.answer("c1", True, turn=2, now=9.0)
+    finish(calls, "c1")
+    assert calls.result_due(2)
+
+
+@pytest.mark.parametrize("reason", REFUSED)
+def test_the_model_is_told_why_a_tool_was_not_run(reason: str) -> None:
+    calls, approvals = guarded()
+    calls.called([call("c1", "pay")], batch="r", turn=1)
+    outputs = approvals.answer("c1", False, reason, turn=1, now=9.0)
+    assert answers(outputs) == [("c1", REFUSED[reason])]
+    assert outputs[0] == ToolApprovalAnswered("c1", "pay", False, reason)
+    assert outputs[-1] == ToolFinished("c1", "pay", REFUSED[reason], 0, "refused")
+    assert calls.result_due(1)
+
+
+def test_a_call_that_is_answered_otherwise_needs_no_approval_any_more() -> None:
+    calls, approvals = guarded()
+    calls.called([call("c1", "pay")], batch="r", turn=1)
+    outputs = calls.finished("c1", "wrong", error="arguments", elapsed_ms=0)
+    assert outputs[0] == ToolApprovalAnswered("c1", "pay", False, "arguments")
+    assert approvals.answer("c1", True, turn=1, now=9.0) == []
+
+
+def test_at_the_end_a_call_that_waits_for_an_approval_is_given_up_like_one_that_runs() -> None:
+    calls, _ = guarded()
+    calls.called([call("c1", "pay"), call("c2", "look")], batch="r", turn=1)
+    assert calls.cancel_all() == [
+        CancelTool("c1"),
+        ToolApprovalAnswered("c1", "pay", False, "ended"),
+        CancelTool("c2"),
+    ]
+
+
+# --- how often, and which -------------------------------------------------------------------------------------
+
+
+def test_rounds_are_counted_from_one_response_to_the_next() -> None:
+    calls = ToolCalls(Step(plan(tools=["book"], max_tool_rounds=2)))
+    calls.called([call("c1")], batch="r1", turn=1)
+    finish(calls, "c1")
+    assert (calls.rounds, calls.exhausted) == (1, False)
+    calls.spoken()
+    calls.called([call("c2")], batch="r2", turn=1, rounds=1)
+    finish(calls, "c2")
+    assert (calls.rounds, calls.exhausted) == (2, True)
+
+
+def test_a_model_that_calls_on_is_answered_and_not_asked_any_more() -> None:
+    calls = ToolCalls(Step(plan(tools=["book"], max_tool_rounds=2)))
+    outputs = calls.called([call("c1"), call("c2", "theirs")], batch="r", turn=1, rounds=2)
+    assert answers(outputs) == [("c1", TOO_MANY)]
+    assert outputs[-1] == ToolRoundsExceeded(2, ("book",))
+    assert not calls.waiting(1)
+    assert calls.called([call("c3", "theirs")], batch="r", turn=1, rounds=2) == []
+
+
+def test_a_function_that_can_be_nobody_elses_is_answered() -> None:
+    calls = ToolCalls(Step(plan(tools=["book"], leaves_unknown_tools=False)))
+    outputs = calls.called([call("c1", "buuk")], batch="r", turn=1)
+    assert answers(outputs) == [("c1", UNKNOWN)]
+    assert outputs[-1] == ToolUnknown("c1", "buuk", "{}", answered=True)
+    assert calls.result_due(1)
+
+
+def test_a_tool_that_was_taken_away_is_answered_and_what_runs_goes_on() -> None:
+    step = Step(plan(tools=["book"]))
+    calls = ToolCalls(step)
+    calls.called([call("c1", "book")], batch="r1", turn=1)
+    step.plan = plan(tools=["sing"])
+    assert answers(calls.called([call("c2", "book")], batch="r2", turn=1)) == [("c2", GONE)]
+    assert calls.called([call("c3", "theirs")], batch="r2", turn=1) == [ToolUnknown("c3", "theirs", "{}")]
+    assert calls.called([call("c4", "sing")], batch="r3", turn=1)[-1] == CallTool("c4", "sing", "{}")
+    assert answers(finish(calls, "c1")) == [("c1", "done")]
+    step.plan = plan(tools=["book"])
+    assert calls.called([call("c5", "book")], batch="r4", turn=1)[-1] == CallTool("c5", "book", "{}")
+
+
+# --- fillers ------------------------------------------------------------------------------------------------
+
+NEVER = float("-inf")
+
+
+def filling(*names: str, filled: bool = False) -> tuple[ToolCalls, Step]:
+    """These tools run, since 100 s."""
+    step = Step(plan(tools=["book"], filled_tools={"find": "Hm.", "ask": "Well."}), now=100.0)
+    calls = ToolCalls(step)
+    calls.called([call(name, name) for name in names], batch="r", turn=1, filled=filled)
+    return calls, step
+
+
+def test_a_filler_is_due_after_so_much_silence() -> None:
+    calls, step = filling("find")
+    assert calls.filler_at(1, NEVER) == 101.5
+    assert calls.filler_at(1, 100.8) == pytest.approx(102.3)
+    step.now = 101.4
+    assert calls.filler(1, NEVER) == ""
+    assert not calls.filling
+    step.now = 101.5
+    assert calls.filler(1, NEVER) == "Hm."
+    assert calls.filling
+
+
+def test_one_filler_stands_for_all_that_runs() -> None:
+    calls, step = filling("book", "find", "ask")
+    step.now = 200.0
+    assert calls.filler(1, NEVER) == "Hm."
+    assert calls.filler_at(1, NEVER) is None
+    assert calls.filler(1, NEVER) == ""
+    finish(calls, "find")
+    assert calls.filling
+    finish(calls, "ask")
+    finish(calls, "book")
+    assert not calls.filling
+
+
+@pytest.mark.parametrize("why", ["no filler", "newer turn", "service", "hushed"])
+def test_there_is_none_where_it_would_be_out_of_place(why: str) -> None:
+    calls, step = filling("book" if why == "no filler" else "find", filled=why == "service")
+    if why == "hushed":
+        calls.hush()
+    step.now = 200.0
+    turn = 2 if why == "newer turn" else 1
+    assert calls.filler_at(turn, NEVER) is None
+    assert calls.filler(turn, NEVER) == ""
+
+
+def test_nothing_is_filled_before_a_tool_was_approved() -> None:
+    policy = ToolPolicy(approval=True, filler="Hm.", filler_after_s=2)
+    approvals = Approvals(limit_s=30)
+    step = Step(replace(plan(), tools={"pay": policy}), now=100.0)
+    calls = ToolCalls(step, approvals=approvals)
+    calls.called([call("c1", "pay")], batch="r", turn=1)
+    assert calls.filler_at(1, NEVER) is None
+    step.now = 110.0
+    approvals.answer("c1", True, turn=1, now=110.0)
+    assert calls.filler_at(1, NEVER) == 112.0

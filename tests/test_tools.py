@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from voicelive_agent.errors import ConfigurationError
-from voicelive_agent.tools import Tool, ToolContext, collect_tools, tool
+from voicelive_agent.tools import Tool, ToolContext, collect_tools, tool, wrong_arguments
 
 if TYPE_CHECKING:
     from decimal import Decimal as Hidden
@@ -95,6 +95,41 @@ def test_the_least_definition() -> None:
         "parameters": {"type": "object", "properties": {}, "additionalProperties": False},
     }
     assert (one.timeout_s, one.cancel_on_interruption, one.is_async) == (None, False, True)
+
+
+def test_how_it_is_used_is_nothing_for_the_model() -> None:
+    @tool(approval=True, filler=" One moment. ", filler_after_ms=700)
+    def pay() -> None: ...
+
+    @tool
+    def look() -> None: ...
+
+    assert made(pay).definition["name"] == "pay"
+    assert (made(pay).approval, made(pay).filler, made(pay).filler_after_ms) == (True, "One moment.", 700)
+    assert (made(look).approval, made(look).filler, made(look).filler_after_ms) == (False, "", 1_500)
+    assert set(made(pay).definition) == set(made(look).definition)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"filler": None}, {"filler": "Hm.", "filler_after_ms": -1}, {"filler": "Hm.", "filler_after_ms": 0.5}],
+)
+def test_a_filler_is_a_text_after_whole_milliseconds(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot be a tool: filler=.*whole number of milliseconds"):
+
+        @tool(**settings)
+        def look() -> None: ...
+
+
+def test_arguments_can_be_looked_at_without_a_call() -> None:
+    def look(at: int) -> str:
+        raise NotImplementedError
+
+    assert wrong_arguments(made(look), '{"at": 1}') is None
+    wrong = wrong_arguments(made(look), "{")
+    assert wrong is not None
+    assert wrong.error == "arguments"
+    assert "It takes at (integer)" in wrong.output
 
 
 def test_the_context_is_not_shown_to_the_model() -> None:

@@ -7,7 +7,7 @@ import pytest
 from voicelive_agent import _wire as wire
 from voicelive_agent._plan import Plan
 from voicelive_agent._turns import Turns
-from voicelive_agent.config import TurnPolicy
+from voicelive_agent.config import TurnPolicy, turn_policy
 
 PREFIX_MS, SILENCE_MS = 300, 500
 RATE = 24_000
@@ -175,3 +175,27 @@ def test_what_is_not_an_answer_to_speech_is_not_measured(interlude: str) -> None
     else:
         talk.speech_began(began("u2"), 103.0)
     assert talk.heard(104.0) is None
+
+
+def test_the_user_who_holds_the_button_has_the_floor() -> None:
+    talk = turns()
+    talk.taken()
+    assert (talk.by_hand, talk.user_speaks, talk.user_has_the_floor, talk.number) == (True, True, True, 1)
+    talk.given(105.0)
+    assert (talk.by_hand, talk.user_speaks, talk.user_has_the_floor, talk.number) == (False, False, False, 1)
+    assert talk.heard(105.5) == (500, 0)
+
+
+def test_a_tap_on_the_button_was_no_turn() -> None:
+    talk = turns()
+    talk.taken()
+    talk.taken_back()
+    assert (talk.user_speaks, talk.number, talk.heard(105.5)) == (False, 0, None)
+
+
+def test_another_turn_detection_counts_from_when_it_is_followed() -> None:
+    talk = turns()
+    talk.follow(turn_policy({"turn_detection": {"type": "server_vad", "create_response": False}}))
+    talk.speech_began(began(), 103.0)
+    talk.speech_ended(ended(), 104.0)
+    assert not talk.user_has_the_floor

@@ -15,13 +15,18 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
 
 import anyio
 
+from ._agent_session import SessionUse
+from ._agent_tools import ToolUse, leaves_unknown_tools, policies, service_fills
+from ._combinations import Facts, check_combinations
 from ._hooks import HOOKS, Hooks
 from ._plan import Plan
+from ._responding import Responding
+from ._settings import backend_of
 from ._speech import Speech
+from ._user_input import UserInput, text_of
 from .audio import AudioFormat, AudioSink, AudioSource, EchoReference, WireFormats, negotiate
 from .config import (
     DEFAULT_MODEL,
-    OPENAI_VOICES,
     Credential,
     ModelTarget,
     SessionConfig,
@@ -70,7 +75,7 @@ _E = TypeVar("_E", bound=Event)
 _AnyHook = Callable[[Any], Awaitable[None] | None]
 
 
-class VoiceAgent(Hooks):
+class VoiceAgent(Hooks, UserInput, Responding, ToolUse, SessionUse):
     """An agent that people talk to. Subclass it: set the attributes, write tools, override hooks.
 
     ``endpoint`` is the URL of the Azure resource, or ``emulator``; without it the environment says
@@ -118,6 +123,8 @@ class VoiceAgent(Hooks):
         )
         self._settings.check()
         self._tools = collect_tools(self, tools)
+        check_combinations(self._session(), backend_of(self._settings.target))  # again, with all tools
+        self._check_tool_limits()
         if greeting is not None:
             self.greeting = greeting
         if barge_in not in ("service", "client") or on_hook_error not in ("raise", "report"):
@@ -230,7 +237,16 @@ class VoiceAgent(Hooks):
         from ._shell import Shell
 
         plan, formats, settings = self._plan(source, sink)
-        shell = self._shell = Shell(plan, source=source, sink=sink, formats=formats, tools=self._tools, agent=self)
+        shell = self._shell = Shell(
+            plan,
+            source=source,
+            sink=sink,
+            formats=formats,
+            tools=self._tools,
+            approve=self._approval,
+            report=not self._raises,
+            agent=self,
+        )
         shell.begin()
         failure: BaseException | None = None
         connecting = True
@@ -258,13 +274,19 @@ class VoiceAgent(Hooks):
 
         return AzureConnector()
 
+    def _session(self) -> dict[str, Any]:
+        """The session as it is configured, with the agent's own tools."""
+        session = self._settings.session.to_session()
+        if self._tools:
+            session["tools"] = [*session.get("tools", ()), *(tool.definition for tool in self._tools.values())]
+        return session
+
     def _plan(self, source: AudioSource | None, sink: AudioSink | None) -> tuple[Plan, WireFormats, Settings]:
         """What the core is told, what the wire carries, and what the connection needs."""
         _check_audio(source, sink)
-        settings, config = self._settings, self._settings.session
-        profile = profile_of(settings.target)
-        openai_voice = _is_openai_voice(config, profile)
-        session = config.to_session()
+        settings, session = self._settings, self._session()
+        profile, backend = profile_of(settings.target), backend_of(settings.target)
+        openai_voice = Facts(session, backend).openai_voice
         if sink is None:
             session["modalities"] = ["text"]
         elif (reference := getattr(source, "echo_cancellation", None)) is not None:
@@ -285,19 +307,24 @@ class VoiceAgent(Hooks):
             settings = replace(settings, query={"features": "client_ec_reference:true"} | dict(settings.query))
         if profile == "realtime":  # it transcribes nothing unless told to, and then nobody knows what was said
             session.setdefault("input_audio_transcription", {"model": REALTIME_TRANSCRIPTION})
-        if self._tools:
-            session["tools"] = [*session.get("tools", ()), *(tool.definition for tool in self._tools.values())]
+        check_combinations(session, backend)
         plan = Plan(
             session=session,
             turns=turn_policy(session),
             profile=profile,
             input_rate=formats.input.rate,
+            input_frame_bytes=formats.input.frame_bytes,
             output_rate=formats.output.rate,
             output_sample_bytes=formats.output.frame_bytes,
             heard_estimated=bool(getattr(sink, "estimated", False)),
             client_barge_in=self._client_barge_in,
             pregenerated=profile == "cascade" and not openai_voice,
-            tools={name: tool.cancel_on_interruption for name, tool in self._tools.items()},
+            tools=policies(self._tools),
+            leaves_unknown_tools=leaves_unknown_tools(session, self._tools, agent=backend.agent),
+            max_tool_rounds=self.max_tool_rounds,
+            approval_s=self.approval_timeout_s,
+            continues_mcp=isinstance(settings.target, ModelTarget),
+            service_fills=service_fills(session, pregenerated=profile == "cascade" and not openai_voice),
             greeting=self.greeting,
         )
         return plan, formats, settings
@@ -328,24 +355,14 @@ class VoiceAgent(Hooks):
         ``uninterruptible``: the service gets silence instead of the microphone until it was heard.
         RuntimeError when no call is running.
         """
-        speech = Speech(_text(text))
+        speech = Speech(text_of(text))
         self._current().say(next(self._tickets), speech, uninterruptible=uninterruptible)
         return speech
-
-    def send_text(self, text: str) -> None:
-        """Let the user have typed this, and answer it. RuntimeError when no call is running."""
-        shell = self._current()
-        shell.post(shell.conversation.send_text, _text(text))
 
     def stop(self) -> None:
         """Ask for the end of the call: silence, and ``run()`` returns. Nothing happens when no call is running."""
         if self._running and self._shell is not None:
             self._shell.post(self._shell.conversation.close, Verdict(EndReason.STOPPED))
-
-    def _current(self) -> Shell:
-        if self._shell is None or not self._running:
-            raise RuntimeError("No call is running: use this from hooks, or while run() or events() is open.")
-        return self._shell
 
     # --- hooks ---
 
@@ -457,22 +474,6 @@ def _check_echo_reference(source: AudioSource | None, session: Mapping[str, Any]
             hint="Leave out input_audio_echo_cancellation, or use a source without a reference; text needs none.",
         )
     return wanted
-
-
-def _text(text: str) -> str:
-    if not isinstance(text, str):
-        raise TypeError(f"This is no text: {text!r:.80}. What is said or typed is a str.")
-    return text
-
-
-def _is_openai_voice(config: SessionConfig, profile: str) -> bool:
-    """Whether a model's own voice speaks, which knows fewer formats and no ready-made messages."""
-    voice = config.to_session().get("voice")
-    if voice is None:
-        return profile == "realtime"
-    if isinstance(voice, Mapping):
-        return voice.get("type") == "openai"
-    return voice in OPENAI_VOICES
 
 
 def _verdict_of(error: BaseException, *, connecting: bool) -> Verdict:

@@ -6,16 +6,21 @@ at once: silence, drop by id, and make the service's record true.
 
 from __future__ import annotations
 
+from collections import deque
+from typing import Final
+
 from . import _wire as wire
 from . import events
 from ._corrections import Corrections
 from ._outputs import FinishPlayback, SpeechStatus, StopPlayback
 from ._playback import Playback
-from ._responses import Response, Responses, Want
+from ._responses import MAX_ATTEMPTS, Response, Responses, Want
 from ._step import Step
 from ._toolcalls import ToolCalls
 from ._turns import Turns
 from .history import History
+
+_OVER: Final = "the conversation ended"
 
 
 class Answers:
@@ -57,18 +62,25 @@ class Answers:
         response = self._lookup(response_id)
         return None if response is None or response.dropped else response
 
+    def _audible(self, response_id: str) -> Response | None:
+        """The same, unless it is out of band, and so only for whoever asked for it."""
+        response = self._find(response_id)
+        return None if response is None or response.silent else response
+
     def _adopted(self, response: Response) -> None:
         """A response exists, whoever asked for it."""
         want = response.want
+        if response.silent:
+            return
         self._turns.answered()
         if want is None:
             self.responses.covered()
             self._tools.spoken()
         if want is not None and want is self._unwanted:
             self._cancel(response)
-        elif self._turns.user_item is not None and not response.uninterruptible and self._disturbs(response):
+        elif self._turns.user_speaks and not self.responses.protects(response) and self._disturbs(response):
             if want is not None:
-                self.responses.wants.appendleft(want)  # it has to wait
+                self.responses.put_back(want)
             self._cancel(response)
 
     def _disturbs(self, response: Response) -> bool:
@@ -77,6 +89,8 @@ class Answers:
         A service that interrupts has done it for its own responses, and knows nothing of ours; one that does not
         leaves all of them to us, if to anybody.
         """
+        if self._turns.by_hand:
+            return True
         if self._step.plan.turns.interrupts_response:
             return response.want is not None
         return self._step.plan.client_barge_in
@@ -105,7 +119,7 @@ class Answers:
 
     def on_output_item(self, message: wire.OutputItemAdded | wire.OutputItemDone) -> None:
         response, item = self._lookup(message.response_id), message.item
-        if response is None or item.id is None:
+        if response is None or response.silent or item.id is None:
             return
         if item.type == "message":
             self._mention(response, item.id)
@@ -116,13 +130,13 @@ class Answers:
                 response.calls[item.call_id] = item
 
     def on_call_arguments(self, message: wire.CallArgumentsDone) -> None:
-        if (response := self._find(message.response_id)) is not None and message.name:
+        if (response := self._audible(message.response_id)) is not None and message.name:
             response.calls[message.call_id] = wire.ItemInfo(
                 type="function_call", name=message.name, call_id=message.call_id, arguments=message.arguments
             )
 
     def on_agent_delta(self, message: wire.TextDelta | wire.TranscriptDelta) -> None:
-        if (response := self._find(message.response_id)) is None:
+        if (response := self._audible(message.response_id)) is None:
             return
         response.written = isinstance(message, wire.TextDelta)
         self._mention(response, message.item_id)
@@ -133,18 +147,21 @@ class Answers:
         if (response := self._lookup(message.response_id)) is None:
             return
         text = message.text if isinstance(message, wire.TextDone) else message.transcript
+        if response.silent:
+            response.text += text
+            return
         self._mention(response, message.item_id)
         self._history.say(message.item_id, text, spoken=isinstance(message, wire.TranscriptDone))
         if not response.dropped:
             self._step.tell(events.AgentSpoke(message.item_id, text))
 
     def on_word(self, message: wire.WordTimestamp) -> None:
-        if self._find(message.response_id) is not None:
+        if self._audible(message.response_id) is not None:
             end_ms = message.audio_offset_ms + message.audio_duration_ms
             self._history.time_word(message.item_id, message.text, end_ms)
 
     def on_audio(self, message: wire.AudioDelta) -> None:
-        if (response := self._find(message.response_id)) is None:
+        if (response := self._audible(message.response_id)) is None:
             return
         self._mention(response, message.item_id)
         self._step.out.append(self.playback.play(message.item_id, message.delta))
@@ -164,6 +181,9 @@ class Answers:
         self.responses.retire(response)
         if response.want is not None:  # not before: the service may still say that it was not ours
             self._step.requests.confirmed(wire.CreateResponse)
+        if response.silent:
+            self._reply(response, info)
+            return
         for item_id in response.items:
             if self.playback.complete(item_id):
                 self._step.out.append(FinishPlayback(item_id))
@@ -177,7 +197,13 @@ class Answers:
         if response.dropped or info.status != "completed":
             self._step.out += self._tools.not_run(calls.values())
         else:
-            self._step.out += self._tools.called(calls.values(), batch=response.id, turn=self._turns.number)
+            self._step.out += self._tools.called(
+                calls.values(),
+                batch=response.id,
+                turn=self._turns.number,
+                rounds=response.want.rounds if response.want is not None else 0,
+                filled=self._step.plan.service_fills and self._said(response),
+            )
         if info.status == "failed" and not response.dropped:
             self._turns.failed = True
             self._step.tell(_failure(info))
@@ -188,13 +214,31 @@ class Answers:
             # Tentative: the user had only paused, so it counts as not having happened.
             for item_id in response.items:
                 self._cut(item_id, response, response_open=False)
-            self._step.move(response.ticket, "dropped")
+            if not (self.responses.protects(response) and self._ask_again(response)):
+                self._step.move(response.ticket, "dropped")
         elif response.items or info.status == "failed":
             self.responses.audible.append(response)
-            if info.status == "cancelled" and self.playback.pending:
+            if info.status == "cancelled" and self.playback.pending and not self.responses.protects(response):
                 self.interrupt(cancel=False)  # cut off by the service, for a reason of its own
         else:  # function calls only: the turn goes on
             self._step.move(response.ticket, "dropped")
+
+    def _ask_again(self, response: Response) -> bool:
+        """Ask once more for what the service cut off because the user spoke, though that was not to matter."""
+        want, response.want = response.want, None
+        if want is None or want.attempts >= MAX_ATTEMPTS:
+            response.want = want
+            return False
+        self.responses.put_back(want)
+        return True
+
+    def _reply(self, response: Response, info: wire.ResponseInfo) -> None:
+        """An answer out of band is over: its text is for whoever asked."""
+        if info.status == "completed":
+            self._step.move(response.ticket, "heard", response.text)
+        elif info.status not in ("cancelled", "incomplete") or not self._ask_again(response):
+            reason = _failure(info).message if info.status == "failed" else f"it ended as {info.status}"
+            self._step.move(response.ticket, "dropped", reason)
 
     def _said(self, response: Response) -> bool:
         """Whether the user could have noticed anything of this response."""
@@ -216,7 +260,7 @@ class Answers:
                 self._cut(item_id, response, response_open=response is still_open)
         if cut:
             self._step.out.append(StopPlayback())
-        if still_open is not None and not still_open.dropped:
+        if still_open is not None and not still_open.dropped and not still_open.silent:
             still_open.dropped = True
             still_open.interrupted = self._said(still_open)
             for item_id in still_open.items:
@@ -232,14 +276,22 @@ class Answers:
         self._step.out += self._tools.interrupted()
 
     def drop_wants(self) -> None:
-        """Nothing that was asked for and not begun is to be said."""
+        """Nothing that was asked for and not begun is to be said; what is out of band was never to be."""
         responses = self.responses
-        self._unwanted = responses.in_flight
         for want in [*responses.wants, responses.in_flight]:
-            if want is not None:
+            if want is not None and not want.silent:
                 self._step.move(want.ticket, "dropped")
                 want.ticket = None
-        responses.wants.clear()
+                if want is responses.in_flight:
+                    self._unwanted = want
+        responses.wants = deque(want for want in responses.wants if want.silent)
+
+    def supersede(self) -> None:
+        """The user says more: an answer that is being asked for now comes too early, and is asked for again."""
+        want = self.responses.in_flight
+        if want is not None and want.answers and want is not self._unwanted:
+            self._unwanted = want
+            self.responses.want_answer()
 
     def postpone(self, event_id: str | None) -> None:
         """The service has a response open already: ask again when that is done, unless it is no longer wanted."""
@@ -248,7 +300,7 @@ class Answers:
             responses.postpone(self._step.now)
         elif mistaken is not None and mistaken.want is not None and mistaken.want.event_id == event_id:
             # A response of the service's own, without any metadata, was taken for ours.
-            responses.wants.appendleft(mistaken.want)
+            responses.put_back(mistaken.want)
             mistaken.want = None
             responses.covered()
         if responses.wants and responses.wants[0] is self._unwanted:
@@ -258,9 +310,13 @@ class Answers:
         """It is over: nothing more will be said."""
         self._see_what_began()
         self.drop_wants()
+        for want in [*self.responses.wants, self.responses.in_flight]:
+            if want is not None:
+                self._step.move(want.ticket, "dropped", _OVER)
+        self.responses.wants.clear()
         for response in self.live():
             if not response.dropped:
-                self._step.move(response.ticket, _fate(response))
+                self._step.move(response.ticket, _fate(response), _OVER if response.silent else "")
             if self._said(response):
                 self._turn_ended(response, "interrupted")
         self.responses.in_flight = self.responses.open = None
@@ -288,6 +344,8 @@ class Answers:
     def settle(self) -> None:
         """See which answers have begun to be heard, and which are over."""
         self._see_what_began()
+        if not self._tools.filling:
+            self._drop_filler()
         for response in list(self.responses.audible):
             audio = [self.playback[item_id] for item_id in response.items]
             if response.ended is not None and all(item.heard >= item.received for item in audio):
@@ -295,6 +353,17 @@ class Answers:
                 status = response.ended.status or "completed"
                 self._turn_ended(response, status)
                 self._step.move(response.ticket, "heard" if status == "completed" else _fate(response))
+
+    def _drop_filler(self) -> None:
+        """What it was to bridge is over: it is not said any more, unless it is being heard already."""
+        responses = self.responses
+        if responses.in_flight is not None and responses.in_flight.filler:
+            self._unwanted = responses.in_flight
+        elif (filler := responses.open) is not None and filler.want is not None and filler.want.filler:
+            if not self._said(filler):
+                for item_id in filler.items:
+                    self._cut(item_id, filler, response_open=True)
+                self._cancel(filler)
 
     def _see_what_began(self) -> None:
         for response in self.live():

@@ -10,9 +10,13 @@ from .events import (
     AgentSpeaking,
     Event,
     EventsDropped,
+    McpCalled,
+    McpFinished,
     SessionEnded,
     SessionStarted,
     StateChanged,
+    ToolApprovalAnswered,
+    ToolApprovalAsked,
     ToolCalled,
     ToolFinished,
     UserSpeaking,
@@ -21,7 +25,18 @@ from .events import (
 LIMIT: Final = 4_096
 """Events that may wait; about two minutes of the densest conversation."""
 
-_KEPT: Final = (StateChanged, SessionStarted, SessionEnded, ToolCalled, ToolFinished, EventsDropped)
+_KEPT: Final = (
+    StateChanged,
+    SessionStarted,
+    SessionEnded,
+    ToolCalled,
+    ToolFinished,
+    ToolApprovalAsked,
+    ToolApprovalAnswered,
+    McpCalled,
+    McpFinished,
+    EventsDropped,
+)
 """Never dropped, however slow the consumer."""
 
 

@@ -10,19 +10,28 @@ listener knows; ``now`` (seconds of any monotonic clock) only limits waiting and
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from . import _wire as wire
 from . import events
 from ._answers import Answers
+from ._approval import ApprovalAnswer
+from ._approvals import Approvals
+from ._asking import Asking, saying
+from ._batches import Batches
+from ._manual_turns import ManualTurns
+from ._mcp_calls import MCP_HANDLERS, McpCalls
 from ._outputs import End, Output
 from ._plan import Plan
 from ._responses import Want
 from ._step import Step
 from ._toolcalls import ToolCalls
 from ._turns import Turns
+from ._typed import TypedItems
+from ._updates import Change, Updates
+from ._waiting import Waiting
 from .events import EndReason, State, Verdict
 from .history import History, Role
 
@@ -52,12 +61,14 @@ _QUIET: Final = frozenset(
         "conversation.item.done",
         "conversation.item.retrieved",
         "input_audio_buffer.cleared",
+        "mcp_list_tools.in_progress",
         "output_audio_buffer.cleared",
         "rate_limits.updated",
         "response.audio_timestamp.done",
         "response.content_part.added",
         "response.content_part.done",
         "response.function_call_arguments.delta",
+        "response.mcp_call_arguments.delta",
     }
 )
 """Messages that tell nothing which another does not tell; all others without a rule become MessageReceived."""
@@ -66,29 +77,26 @@ _ROLES: Final[dict[str, Role]] = {"user": "user", "assistant": "assistant"}
 _SEEN: Final = 512  # event ids remembered, so that a repeated message counts once
 
 
-class Wait(enum.Enum):
-    """What the conversation may be waiting for; none of it is waited for without a limit."""
-
-    ANSWER = "an answer to what the user said"
-    CREATION = "the response that was asked for"
-    REST = "the rest of a response"
-    OTHER = "the end of a response that only the service knows of"
-
-
 class Conversation:
     """One conversation with the service, as pure bookkeeping. Every input returns what to do, in order."""
 
     def __init__(self, plan: Plan) -> None:
-        self._plan = plan
         self._step = Step(plan)
         self._history = History()
         self._turns = Turns(plan)
-        self._tools = ToolCalls(plan.tools, self._step.requests)
+        self._approvals = Approvals(plan.approval_s)
+        batches = Batches()
+        self._tools = ToolCalls(self._step, batches, self._approvals)
         self._answers = Answers(self._step, self._turns, self._tools, self._history)
+        self._asking = Asking(self._step, self._turns, self._tools, self._answers)
+        self._mcp = McpCalls(self._step, self._turns, self._answers.responses, batches, self._approvals)
+        self._waiting = Waiting(self._step, self._turns, self._answers, self._mcp)
+        self._manual = ManualTurns(self._step, self._turns, self._answers)
+        self._typed = TypedItems(self._step, self._turns, self._answers.responses, self._history)
+        self._updates = Updates(self._step, self._turns, self._answers)
         self._seen: dict[str, None] = {}
         self._reported = State.CONNECTING
         self._start_by: float | None = None  # the service has to accept the configuration until then
-        self._early: list[wire.Request] = []  # typed before the session was configured, which has to come first
         self._unreadable = 0  # messages in a row that could not be read
         self._started = False
         self._ended = False
@@ -104,7 +112,7 @@ class Conversation:
             return State.CONNECTING
         if self._turns.failed:
             return State.ERROR
-        if self._turns.user_item is not None:
+        if self._turns.user_speaks:
             return State.LISTENING
         if self._answers.playback.audible(self._step.now):
             return State.SPEAKING
@@ -115,6 +123,10 @@ class Conversation:
         ):
             return State.PROCESSING
         return State.READY
+
+    @property
+    def _plan(self) -> Plan:
+        return self._step.plan
 
     @property
     def history(self) -> History:
@@ -129,12 +141,18 @@ class Conversation:
         return self._answers.responses.uninterruptible
 
     @property
+    def turns_by_hand(self) -> bool:
+        """Whether nobody but the user says when a turn begins and ends (push-to-talk)."""
+        return self._plan.turns.kind == "manual"
+
+    @property
     def deadline(self) -> float | None:
         """When to call :meth:`tick`, unless something else is fed before. None: nothing to wait for."""
         if self._ended:
             return None
         now, playback = self._step.now, self._answers.playback
-        limits = [self._start_by, playback.deadline(now), *(at for at, _ in self._waits())]
+        limits = [self._start_by, self._manual.deadline, playback.deadline(now), self._waiting.deadline]
+        limits += [self._approvals.deadline, self._asking.deadline, self._updates.deadline]
         if playback.pending and any(not response.heard for response in self._answers.live()):
             limits.append(now + FIRST_HEARD_TICK_S)
         nearest = min((limit for limit in limits if limit is not None), default=None)
@@ -169,54 +187,77 @@ class Conversation:
             self._answers.drop_wants()
             self._answers.interrupt(cancel=True)
             self._tools.spoken()
+            self._tools.hush()
         return self._end()
 
     def say(
         self, text: str, *, ticket: int | None = None, uninterruptible: bool = False, pending: int, now: float
     ) -> list[Output]:
         """Let the agent say exactly this, as soon as nothing else is being said."""
+        return self._want(Want(saying(self._plan, text), ticket, uninterruptible), pending, now)
+
+    def respond(
+        self, params: Mapping[str, Any], *, ticket: int | None, silent: bool, pending: int, now: float
+    ) -> list[Output]:
+        """Let the model answer with these parameters; ``silent``: nobody is to notice, its text is given back."""
+        return self._want(Want(params, ticket, silent=silent), pending, now)
+
+    def _want(self, want: Want, pending: int, now: float) -> list[Output]:
         self._begin(pending, now)
         if self._ended:
-            self._step.move(ticket, "dropped")
+            self._step.move(want.ticket, "dropped", "the conversation has ended")
         else:
-            self._answers.responses.wants.append(Want(self._saying(text), ticket, uninterruptible))
+            self._answers.responses.wants.append(want)
         return self._end()
 
-    def send_text(self, text: str, *, pending: int, now: float) -> list[Output]:
-        """The user typed something; an answer is asked for."""
-        self._begin(pending, now)
-        if not self._ended:
-            item_id, event_id = self._step.requests.new_id(), self._step.requests.new_id()
-            content = [{"type": "input_text", "text": text}]
-            item = {"id": item_id, "type": "message", "role": "user", "content": content}
-            request = wire.CreateItem(event_id=event_id, item=item)
-            if self._started:
-                self._step.ask(request)
-            else:
-                self._early.append(request)
-            self._history.mention(item_id, "user")
-            self._history.say(item_id, text)
-            self._turns.typed()
-            wants = self._answers.responses.wants
-            if not any(want.answers for want in wants):  # one answer covers all that was typed before it
-                wants.append(Want())
-        return self._end()
+    def hold(self, change: int, *, pending: int, now: float) -> list[Output]:
+        """A scope in which nothing is to be interrupted begins (+1) or ends (-1)."""
+        return self._act(pending, now, lambda: self._answers.responses.hold(change))
+
+    def send_text(self, text: str, *, respond: bool = True, pending: int, now: float) -> list[Output]:
+        """The user typed something; an answer is asked for, unless it is only for the model to know."""
+        content = [{"type": "input_text", "text": text}]
+        return self.send_content(content, text, respond=respond, pending=pending, now=now)
+
+    def send_content(
+        self, content: Sequence[Mapping[str, Any]], text: str, *, respond: bool = True, pending: int, now: float
+    ) -> list[Output]:
+        """The user gave something with these parts (text, images), which the history shows as ``text``."""
+        return self._act(pending, now, lambda: self._typed.add(content, text, respond=respond))
+
+    def update_session(self, change: Change, *, ticket: int, pending: int, now: float) -> list[Output]:
+        """Change the session, once the service has answered all changes before this one."""
+        return self._act(pending, now, lambda: self._updates.want(ticket, change))
+
+    def begin_turn(self, *, pre_roll_ms: int = 0, limit_s: float = 60.0, pending: int, now: float) -> list[Output]:
+        """The user takes the word by push-to-talk."""
+        return self._act(pending, now, lambda: self._manual.begin(pre_roll_ms=pre_roll_ms, limit_s=limit_s))
+
+    def end_turn(self, *, pending: int, now: float) -> list[Output]:
+        """The user has finished by push-to-talk."""
+        return self._act(pending, now, self._manual.end)
+
+    def hear(self, audio: bytes) -> bytes:
+        """The microphone of a conversation with turns by hand has heard this: what is to be sent now."""
+        return self._manual.hear(audio)
 
     def tool_finished(
         self, call_id: str, output: str, *, error: str = "", elapsed_ms: int = 0, pending: int, now: float
     ) -> list[Output]:
         """A tool has answered. Only the first answer to a call counts."""
-        self._begin(pending, now)
-        if not self._ended:
-            self._step.out += self._tools.finished(call_id, output, error=error, elapsed_ms=elapsed_ms)
-        return self._end()
+        finish = functools.partial(self._tools.finished, call_id, output, error=error, elapsed_ms=elapsed_ms)
+        return self._act(pending, now, lambda: self._step.out.extend(finish()))
+
+    def approval_answered(
+        self, call_id: str, answer: ApprovalAnswer, *, reason: str = "refused", pending: int, now: float
+    ) -> list[Output]:
+        """``approve()`` has answered. Only the first answer counts; ``reason`` is why it is a refusal."""
+        decide = functools.partial(self._approvals.answer, call_id, answer, reason, now=now)
+        return self._act(pending, now, lambda: self._step.out.extend(decide(turn=self._turns.number)))
 
     def close(self, verdict: Verdict, *, pending: int, now: float) -> list[Output]:
         """It is over: asked for, or lost. What is queued is silenced only if somebody asked to stop."""
-        self._begin(pending, now)
-        if not self._ended:
-            self._finish(verdict)
-        return self._end()
+        return self._act(pending, now, lambda: self._finish(verdict))
 
     # --- one step ---
 
@@ -229,6 +270,13 @@ class Conversation:
     def in_flight(self, samples: int) -> None:
         self._answers.playback.in_flight = samples
 
+    def _act(self, pending: int, now: float, act: Callable[[], None]) -> list[Output]:
+        """One step in which somebody here wants something."""
+        self._begin(pending, now)
+        if not self._ended:
+            act()
+        return self._end()
+
     def _begin(self, pending: int, now: float) -> None:
         self._step.now = now
         self._answers.playback.advance(pending, now)
@@ -236,7 +284,9 @@ class Conversation:
     def _end(self) -> list[Output]:
         if not self._ended:
             self._answers.settle()
-            self._create_next()
+            if self._started:
+                self._updates.next()
+                self._asking.next()
         if (state := self.state) is not self._reported:
             self._step.tell(events.StateChanged(self._reported, state))
             self._reported = state
@@ -253,30 +303,6 @@ class Conversation:
             del self._seen[next(iter(self._seen))]
         return True
 
-    def _create_next(self) -> None:
-        """Ask for the next response, if one is wanted and nothing is in the way."""
-        responses = self._answers.responses
-        if not self._started or responses.busy or self._turns.user_has_the_floor:
-            return
-        if responses.wants:
-            want = responses.wants.popleft()
-        elif self._tools.result_due(self._turns.number):
-            want = Want()
-        else:
-            return
-        if want.answers:
-            self._tools.spoken()
-        self._step.ask(responses.create(want, self._step.requests.new_id(), self._step.now))
-
-    def _saying(self, text: str) -> dict[str, Any]:
-        """What makes the service say exactly this."""
-        if self._plan.pregenerated:
-            content = [{"type": "text", "text": text}]
-            return {
-                "pre_generated_assistant_message": {"type": "message", "role": "assistant", "content": content}
-            }
-        return {"instructions": f'Say exactly: "{text}"'}
-
     # --- the session ---
 
     def _on_session_created(self, message: wire.SessionCreated) -> None:
@@ -286,18 +312,22 @@ class Conversation:
             self._step.ask(wire.UpdateSession(event_id=event_id, session=dict(self._plan.session)))
 
     def _on_session_updated(self, message: wire.SessionUpdated) -> None:
-        self._step.requests.confirmed(wire.UpdateSession)
-        if self._started:
-            return
+        request = self._step.requests.confirmed(wire.UpdateSession)
+        if not self._started:
+            self._start(message)
+        if request is not None:
+            self._updates.granted(request, message.session)
+        self._manual.follow()
+
+    def _start(self, message: wire.SessionUpdated) -> None:
         self._started, self._start_by = True, None
         self._step.tell(events.SessionStarted(str(message.session.get("id", "")), message.session))
-        for request in self._early:
-            self._step.ask(request)
+        self._typed.started()
         if self._plan.turns.auto_truncates:
             text = "auto_truncate is on: the service cuts its record at its own guess of what was played"
             self._step.tell(events.Warned("auto_truncate", text))
         if self._plan.greeting:
-            self._answers.responses.wants.appendleft(Want(self._saying(self._plan.greeting)))
+            self._answers.responses.wants.appendleft(Want(saying(self._plan, self._plan.greeting)))
 
     def _on_error(self, message: wire.ErrorReceived) -> None:
         error = message.error
@@ -322,13 +352,17 @@ class Conversation:
         instead = self._answers.corrections.refused(request, open_response=open_response)
         if instead is not None:
             self._step.out += instead
+        elif self._updates.refused(request, error):
+            pass  # whoever wanted it is told
         elif isinstance(request, wire.CancelResponse) and code == "response_cancel_not_active":
             pass  # it ended by itself just before: the usual race
         elif isinstance(request, wire.CreateResponse) and code == "conversation_already_has_active_response":
             self._answers.postpone(error.event_id or None)
         else:
+            if isinstance(request, wire.CreateItem):
+                self._mcp.refused(request)
             if responses.in_flight is not None and responses.in_flight.event_id == request.event_id:
-                self._step.move(responses.give_up(), "dropped")
+                self._step.move(responses.give_up(), "dropped", text)
             self._step.tell(events.RequestRefused(wire.request_type(request), code, text, error.param))
 
     def _on_warning(self, message: wire.WarningReceived) -> None:
@@ -339,6 +373,7 @@ class Conversation:
         if verdict.reason in (EndReason.STOPPED, EndReason.FAILED):
             self._answers.interrupt(cancel=False)
         self._answers.drop_all()
+        self._updates.drop_all(verdict)
         self._step.out += self._tools.cancel_all()
         self._ended = True
         self._step.tell(events.StateChanged(self._reported, State.CLOSED))
@@ -360,10 +395,12 @@ class Conversation:
 
     def _on_speech_ended(self, message: wire.SpeechEnded) -> None:
         answer = self._answers.responses.open
-        self._turns.speech_ended(message, self._step.now, answering=answer is not None and not answer.dropped)
+        answering = answer is not None and not answer.dropped and not answer.silent
+        self._turns.speech_ended(message, self._step.now, answering=answering)
         self._step.tell(events.SpeechStopped(message.item_id, message.audio_end_ms))
 
     def _on_committed(self, message: wire.InputCommitted) -> None:
+        self._step.requests.confirmed(wire.CommitInput)
         self._history.mention(message.item_id, "user")
         self._turns.committed(message.item_id)
 
@@ -395,6 +432,15 @@ class Conversation:
         self._step.requests.confirmed(wire.CreateItem, item.id)
         if not self._answers.corrections.created(item.id):
             self._history.mention(item.id, _ROLES.get(item.role or "", "tool"))
+        self._mcp.on_item_created(item, item.id)
+
+    def _on_output_item(self, message: wire.OutputItemAdded | wire.OutputItemDone) -> None:
+        self._answers.on_output_item(message)
+        self._mcp.on_output_item(message)
+
+    def _on_response_done(self, message: wire.ResponseDone) -> None:
+        self._answers.on_response_done(message)
+        self._mcp.response_ended(message.response)
 
     def _on_item_deleted(self, message: wire.ItemDeleted) -> None:
         self._step.requests.confirmed(wire.DeleteItem, message.item_id)
@@ -406,41 +452,15 @@ class Conversation:
 
     # --- limits ---
 
-    def _waits(self) -> list[tuple[float, Wait]]:
-        """What is being waited for, and until when."""
-        responses, turns = self._answers.responses, self._turns
-        waits: list[tuple[float, Wait]] = []
-        if turns.due_item is not None:
-            waits.append((turns.due_at, Wait.ANSWER))
-        if responses.in_flight is not None:
-            waits.append((responses.in_flight_at, Wait.CREATION))
-        if responses.open is not None:
-            waits.append((responses.open.progress_at, Wait.REST))
-        if responses.blocked_at is not None:
-            waits.append((responses.blocked_at, Wait.OTHER))
-        return [(since + self._plan.stall_s, wait) for since, wait in waits]
-
     def _check_limits(self) -> None:
         if self._start_by is not None and self._step.now >= self._start_by:
             detail = f"no session.updated within {self._plan.start_s:g} s"
             self._finish(Verdict(EndReason.UNAVAILABLE, detail, "Try again; if it persists, try another region."))
             return
-        for at, wait in self._waits():
-            if self._step.now >= at:
-                self._step.tell(events.Stalled(wait.value, round(self._plan.stall_s * 1000)))
-                self._give_up(wait)
-
-    def _give_up(self, wait: Wait) -> None:
-        responses = self._answers.responses
-        match wait:
-            case Wait.ANSWER:
-                self._turns.came_to_nothing(self._turns.due_item)
-            case Wait.CREATION:
-                self._step.move(responses.give_up(), "dropped")
-            case Wait.REST if responses.open is not None:
-                self._answers.end(responses.open, wire.ResponseInfo(responses.open.id, "incomplete"))
-            case _:
-                responses.blocked_at = None
+        self._manual.check()
+        self._step.out += self._approvals.give_up(turn=self._turns.number, now=self._step.now)
+        self._waiting.check()
+        self._updates.check()
 
     # --- messages without a rule of their own ---
 
@@ -454,6 +474,11 @@ class Conversation:
         if self._unreadable >= MAX_UNREADABLE:
             detail = f"{MAX_UNREADABLE} messages in a row could not be read; the last: {message.fault}"
             self._finish(Verdict(EndReason.PROTOCOL, detail, "Check that the endpoint is a Voice Live service."))
+
+
+def _calling(handler: Callable[[McpCalls, Any], None]) -> Callable[[Conversation, Any], None]:
+    """A message about an MCP server goes straight to its calls."""
+    return lambda conversation, message: handler(conversation._mcp, message)
 
 
 def _answering(handler: Callable[[Answers, Any], None]) -> Callable[[Conversation, Any], None]:
@@ -476,10 +501,11 @@ _HANDLERS: Final[dict[type[Any], Callable[[Conversation, Any], None]]] = {
     wire.ItemDeleted: Conversation._on_item_deleted,
     wire.ItemTruncated: Conversation._on_item_truncated,
     wire.ResponseCreated: _answering(Answers.on_response_created),
-    wire.ResponseDone: _answering(Answers.on_response_done),
-    wire.OutputItemAdded: _answering(Answers.on_output_item),
-    wire.OutputItemDone: _answering(Answers.on_output_item),
+    wire.ResponseDone: Conversation._on_response_done,
+    wire.OutputItemAdded: Conversation._on_output_item,
+    wire.OutputItemDone: Conversation._on_output_item,
     wire.CallArgumentsDone: _answering(Answers.on_call_arguments),
+    **{kind: _calling(handler) for kind, handler in MCP_HANDLERS.items()},
     wire.TextDelta: _answering(Answers.on_agent_delta),
     wire.TextDone: _answering(Answers.on_agent_text),
     wire.TranscriptDelta: _answering(Answers.on_agent_delta),

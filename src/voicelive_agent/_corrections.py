@@ -18,7 +18,7 @@ class Corrections:
     def __init__(self, history: History, requests: Requests, *, enabled: bool, truncates: bool) -> None:
         self._history = history
         self._requests = requests
-        self._enabled = enabled
+        self.enabled = enabled
         self._truncates = truncates  # until the service refuses it once
         self._response_of: dict[str, str] = {}  # item cut -> its response, until the correction is sent for good
         self._waiting: list[str] = []  # items to be replaced once their response is done
@@ -34,7 +34,7 @@ class Corrections:
         if known:
             return item, []
         self._history.tell(item_id, "unknown")  # until the service confirms
-        if not self._enabled:  # the service truncates by itself, from its own guess of what was played
+        if not self.enabled:  # the service truncates by itself, from its own guess of what was played
             return item, []
         self._response_of[item_id] = response_id
         if item.heard_ms and self._truncates:

@@ -25,6 +25,9 @@ class Hooks:
     def on_session_started(self, event: events.SessionStarted) -> HookResult:
         """The service accepted the configuration."""
 
+    def on_setting_not_granted(self, event: events.SettingNotGranted) -> HookResult:
+        """The service answered a setting with another value."""
+
     def on_state_changed(self, event: events.StateChanged) -> HookResult:
         """The conversation moved from one state to another."""
 
@@ -45,6 +48,12 @@ class Hooks:
 
     def on_dtmf_received(self, event: events.DtmfReceived) -> HookResult:
         """The user pressed a key of a telephone."""
+
+    def on_turn_too_short(self, event: events.TurnTooShort) -> HookResult:
+        """A turn of push-to-talk was too short to be anything."""
+
+    def on_turn_timed_out(self, event: events.TurnTimedOut) -> HookResult:
+        """A turn of push-to-talk was not ended, and was ended here."""
 
     def on_transcription_failed(self, event: events.TranscriptionFailed) -> HookResult:
         """What the user said could not be transcribed."""
@@ -69,6 +78,27 @@ class Hooks:
 
     def on_tool_unknown(self, event: events.ToolUnknown) -> HookResult:
         """The model called a function that is not the agent's."""
+
+    def on_tool_approval_asked(self, event: events.ToolApprovalAsked) -> HookResult:
+        """A tool waits for an approval."""
+
+    def on_tool_approval_answered(self, event: events.ToolApprovalAnswered) -> HookResult:
+        """A tool was approved or refused."""
+
+    def on_tool_rounds_exceeded(self, event: events.ToolRoundsExceeded) -> HookResult:
+        """The model called tools too often in one turn."""
+
+    def on_mcp_listed(self, event: events.McpListed) -> HookResult:
+        """The tools of an MCP server are known."""
+
+    def on_mcp_listing_failed(self, event: events.McpListingFailed) -> HookResult:
+        """The tools of an MCP server are not to be had."""
+
+    def on_mcp_called(self, event: events.McpCalled) -> HookResult:
+        """The model called a tool of an MCP server."""
+
+    def on_mcp_finished(self, event: events.McpFinished) -> HookResult:
+        """A call of an MCP server's tool is over."""
 
     def on_service_failed(self, event: events.ServiceFailed) -> HookResult:
         """The service reported an error of its own."""

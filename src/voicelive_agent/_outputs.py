@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from . import _wire as wire
+from ._approval import ApprovalRequest
+from .errors import VoiceLiveError
 from .events import Event, Verdict
 
 
@@ -49,7 +52,7 @@ class CallTool:
 
 @dataclass(frozen=True, slots=True)
 class CancelTool:
-    """Stop a running tool; its call is answered already."""
+    """Stop a running tool, or asking for its approval; its call is answered already."""
 
     call_id: str
 
@@ -63,6 +66,17 @@ class MoveSpeech:
 
     ticket: int
     status: SpeechStatus
+    text: str = ""
+    """What came of an answer out of band: its words, or why there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class FinishUpdate:
+    """A change of the session is answered: granted, with the session as it is now, or refused."""
+
+    ticket: int
+    granted: Mapping[str, Any] | None = None
+    error: VoiceLiveError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +87,17 @@ class End:
 
 
 Output: TypeAlias = (
-    Event | wire.Request | Play | FinishPlayback | StopPlayback | CallTool | CancelTool | MoveSpeech | End
+    Event
+    | wire.Request
+    | Play
+    | FinishPlayback
+    | StopPlayback
+    | CallTool
+    | CancelTool
+    | ApprovalRequest
+    | MoveSpeech
+    | FinishUpdate
+    | End
 )
 
 
@@ -87,6 +111,7 @@ def rank(output: Output) -> int:
             | wire.CreateItem()
             | wire.DeleteItem()
             | wire.TruncateItem()
+            | wire.CommitInput()
             | wire.CreateResponse()
             | wire.CancelResponse()
         ):

@@ -8,7 +8,20 @@ from typing import Any, Literal
 
 from .config import TurnPolicy
 
-__all__ = ["Plan"]
+__all__ = ["Plan", "ToolPolicy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolPolicy:
+    """What the conversation needs to know of one of the agent's tools."""
+
+    cancel_on_interruption: bool = False
+    approval: bool = False
+    """Whether it runs only when ``approve()`` says so."""
+    filler: str = ""
+    """What to say while it runs, if that takes longer."""
+    filler_after_s: float = 1.5
+    """After how much silence."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +35,8 @@ class Plan:
     profile: Literal["cascade", "realtime"] = "cascade"
     input_rate: int = 24_000
     """Samples per second of microphone audio on the wire."""
+    input_frame_bytes: int = 2
+    """Bytes of one sample of that, of all channels: 2 for PCM16, 1 for G.711."""
     output_rate: int = 24_000
     """Samples per second of the agent's audio on the wire."""
     output_sample_bytes: int = 2
@@ -32,8 +47,18 @@ class Plan:
     """Whether speech of the user interrupts the agent though the service was told not to (interrupt_response)."""
     pregenerated: bool = True
     """Whether ``say`` may hand the service a finished message (Azure voices), or must ask the model to say it."""
-    tools: Mapping[str, bool] = field(default_factory=dict)
-    """The agent's own tools, and whether an interruption cancels them."""
+    tools: Mapping[str, ToolPolicy] = field(default_factory=dict)
+    """The agent's own tools."""
+    leaves_unknown_tools: bool = True
+    """Whether a function that is not the agent's may be the service's, so that its calls are left alone."""
+    max_tool_rounds: int = 8
+    """How often the model may call tools before it has to answer the user."""
+    approval_s: float = 30.0
+    """How long an approval may take; what is not approved by then is refused."""
+    continues_mcp: bool = True
+    """Whether the service speaks about results of MCP servers only if asked to; a Foundry agent does by itself."""
+    service_fills: bool = False
+    """Whether the service itself says something when a tool is called (``interim_response``)."""
     greeting: str | None = None
     stall_s: float = 30.0
     """How long a response may be due, or be open without a sign of life."""

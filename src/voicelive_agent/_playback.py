@@ -38,8 +38,8 @@ class Playback:
         self._items: dict[str, ItemAudio] = {}
         self._open: ItemAudio | None = None  # more of this item is to come
         self._half: tuple[str, int] = ("", 0)  # item and bytes of a sample that a message boundary cut in two
-        self._silent_since = float("-inf")
         self.pending = 0
+        self.silent_since = float("-inf")
         self.in_flight = 0  # of these, what a flush can no longer stop
 
     # What happened.
@@ -74,7 +74,7 @@ class Playback:
         if newly_heard > 0:
             self.pending -= newly_heard
             if not self.pending:
-                self._silent_since = now
+                self.silent_since = now
         while newly_heard > 0:
             item, samples = self._queue.popleft()
             part = min(samples, newly_heard)
@@ -120,12 +120,12 @@ class Playback:
 
     def audible(self, now: float) -> bool:
         """Whether the listener hears the agent, short pauses between slow deltas included."""
-        return self.pending > 0 or (self._open is not None and now < self._silent_since + GRACE_S)
+        return self.pending > 0 or (self._open is not None and now < self.silent_since + GRACE_S)
 
     def deadline(self, now: float) -> float | None:
         """When this may look different though nothing is said: all heard, or the pause is too long."""
         if self.pending:
             return now + self.pending / self._rate
-        if self._open is not None and now < self._silent_since + GRACE_S:
-            return self._silent_since + GRACE_S
+        if self._open is not None and now < self.silent_since + GRACE_S:
+            return self.silent_since + GRACE_S
         return None

@@ -19,6 +19,7 @@ _ANSWERS: Final[dict[str, tuple[type[wire.Request], ...]]] = {
     "unsupported_content_type": (wire.TruncateItem,),
     "item_truncate_invalid_item_id": (wire.TruncateItem,),
     "item_delete_invalid_item_id": (wire.DeleteItem,),
+    "input_audio_buffer_commit_empty": (wire.CommitInput,),
     "cannot_update_voice": (wire.UpdateSession,),
     "ec_not_supported": (wire.UpdateSession,),
     "invalid_ec_channels_requires_client": (wire.UpdateSession,),

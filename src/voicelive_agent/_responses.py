@@ -16,6 +16,9 @@ from . import _wire as wire
 
 _MAX_GONE: Final = 1_000
 _TAG: Final = "vla"  # key of our metadata, which the service echoes in response.created
+_SOMETHING_ELSE: Final = ("instructions", "pre_generated_assistant_message")
+MAX_ATTEMPTS: Final = 3
+"""How often something is asked for that the service cuts off because the user speaks."""
 
 
 @dataclass(slots=True)
@@ -25,12 +28,17 @@ class Want:
     params: Mapping[str, Any] = field(default_factory=dict)
     ticket: int | None = None  # of say(): somebody waits for how it goes
     uninterruptible: bool = False
+    silent: bool = False  # out of band: for whoever asked, neither heard nor in the conversation
     event_id: str = ""
+    attempts: int = 0
+    rounds: int = 0  # of calls whose results it speaks about, one because of the other
+    filler: bool = False  # said while a tool runs, and of no use any later
 
     @property
     def answers(self) -> bool:
-        """Whether this answers what was said before, rather than saying a given text."""
-        return not self.params
+        """Whether this answers what was said before, rather than saying something else."""
+        something_else = self.silent or any(name in self.params for name in _SOMETHING_ELSE)
+        return not something_else or self.rounds > 0
 
 
 @dataclass(slots=True)
@@ -43,6 +51,7 @@ class Response:
     dropped: bool = False  # nothing of it is to be played any more
     interrupted: bool = False  # something of it was (or might have been) heard before it was dropped
     written: bool = False  # text, not audio: there is nothing to hear
+    text: str = ""  # of one that is silent
     items: list[str] = field(default_factory=list)  # its messages, in order
     calls: dict[str, wire.ItemInfo] = field(default_factory=dict)
     ended: wire.ResponseInfo | None = None
@@ -58,6 +67,11 @@ class Response:
     @property
     def uninterruptible(self) -> bool:
         return self.want is not None and self.want.uninterruptible
+
+    @property
+    def silent(self) -> bool:
+        """Whether nobody is to notice it: out of band."""
+        return self.want is not None and self.want.silent
 
     def mention(self, item_id: str) -> bool:
         """A message of this response exists. Whether that is news."""
@@ -77,6 +91,7 @@ class Responses:
         self.open: Response | None = None
         self.audible: list[Response] = []  # ended, and not yet heard to the end
         self.blocked_at: float | None = None  # the service says that it has an open one that we do not know
+        self.holds = 0  # scopes in which nothing is to be interrupted
         self._gone: dict[str, None] = {}
 
     @property
@@ -93,20 +108,43 @@ class Responses:
     @property
     def uninterruptible(self) -> bool:
         """Whether what is being said, or is about to be, must not be interrupted."""
-        live = [self.open, *self.audible]
-        asked = self.in_flight is not None and self.in_flight.uninterruptible
-        return asked or any(r is not None and r.uninterruptible and not r.dropped for r in live)
+        live = [r for r in (self.open, *self.audible) if r is not None and not r.dropped]
+        asked = self.in_flight is not None and self._protects(self.in_flight)
+        return asked or any(self.protects(response) for response in live)
+
+    def hold(self, change: int) -> None:
+        """A scope in which nothing is to be interrupted begins (+1) or ends (-1)."""
+        self.holds += change
+
+    def protects(self, response: Response) -> bool:
+        """Whether the user cannot interrupt this response."""
+        return self._protects(response.want or Want())
+
+    def _protects(self, want: Want) -> bool:
+        return want.uninterruptible or (self.holds > 0 and not want.silent)
+
+    def want_answer(self) -> None:
+        """What the user said or typed is to be answered; one answer covers all that came before it."""
+        if not any(want.answers for want in self.wants):
+            self.wants.append(Want())
+
+    def put_back(self, want: Want) -> None:
+        """It has to wait, and is the next one; a filler would come too late."""
+        if not want.filler:
+            self.wants.appendleft(want)
 
     def create(self, want: Want, event_id: str, now: float) -> wire.CreateResponse:
         """Ask for this response now."""
         want.event_id = event_id
+        want.attempts += 1
         self.in_flight, self.in_flight_at = want, now
-        return wire.CreateResponse(event_id=event_id, response={**want.params, "metadata": {_TAG: event_id}})
+        metadata = {**want.params.get("metadata", {}), _TAG: event_id}
+        return wire.CreateResponse(event_id=event_id, response={**want.params, "metadata": metadata})
 
     def postpone(self, now: float) -> None:
         """The response.create was refused since the service has an open one: ask again when that is done."""
         if self.in_flight is not None:
-            self.wants.appendleft(self.in_flight)
+            self.put_back(self.in_flight)
             self.in_flight = None
         self.blocked_at = now
 
@@ -124,9 +162,10 @@ class Responses:
     def _adopt(self, response_id: str, metadata: Mapping[str, Any] | None, now: float) -> Response:
         self.blocked_at = None
         want: Want | None = None
-        tag = (metadata or {}).get(_TAG)
-        if self.in_flight is not None and tag in (None, self.in_flight.event_id):
-            want, self.in_flight = self.in_flight, None
+        tag, asked = (metadata or {}).get(_TAG), self.in_flight
+        # What comes without any metadata may be the service's own, and that must not become silent.
+        if asked is not None and (tag == asked.event_id or (tag is None and not asked.silent)):
+            want, self.in_flight = asked, None
         self.open = Response(response_id, want, now)
         return self.open
 

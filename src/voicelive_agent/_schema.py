@@ -146,22 +146,29 @@ def _choice(values: Iterable[str | int | None]) -> Schema:
 
 
 def _union(node: types.UnionType, inside: tuple[type, ...]) -> Schema:
-    branches = [_schema(one, inside) for one in node.types if not isinstance(one, types.NoneType)]
-    nullable = len(branches) < len(node.types)
-    if {} in branches:
+    schemas = [_schema(one, inside) for one in node.types if not isinstance(one, types.NoneType)]
+    nullable = len(schemas) < len(node.types)
+    if {} in schemas:
         return {}
-    if len(branches) == 1:
-        return _nullable(branches[0]) if nullable else branches[0]
+    # A union within Annotated is not merged by Python, and as a branch it would have no type.
+    branches = [branch for schema in schemas for branch in schema.get("anyOf", [schema])]
+    if nullable and len(branches) == 1:
+        return _nullable(branches[0])
+    if nullable and {"type": "null"} not in branches:
+        branches.append({"type": "null"})
     if all(branch.keys() == {"type"} for branch in branches):
-        schema: Schema = {"type": [branch["type"] for branch in branches]}
-        return _nullable(schema) if nullable else schema
-    return {"anyOf": [*branches, {"type": "null"}] if nullable else branches}
+        names = list(dict.fromkeys(name for branch in branches for name in _types(branch)))
+        return {"type": names if len(names) > 1 else names[0]}
+    return {"anyOf": branches} if len(branches) > 1 else branches[0]
+
+
+def _types(schema: Schema) -> list[str]:
+    return schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
 
 
 def _nullable(schema: Schema) -> Schema:
-    names = schema["type"] if isinstance(schema["type"], list) else [schema["type"]]
-    or_null = schema | {"type": [*names, "null"]}
-    return or_null | {"enum": [*schema["enum"], None]} if "enum" in schema else or_null
+    or_null = schema | {"type": list(dict.fromkeys([*_types(schema), "null"]))}
+    return or_null | {"enum": [*schema["enum"], None]} if None not in schema.get("enum", (None,)) else or_null
 
 
 def _class(node: types.DataclassType | types.TypedDictType | types.StructType, inside: tuple[type, ...]) -> Schema:

@@ -54,6 +54,8 @@ _VERDICT_LIMIT_S: Final = 1.0
 """How long a failed send waits for the reader, which alone learns how the session ended."""
 _KERNEL_UNSENT_BYTES: Final = 16 * 1024
 """What the kernel may take ahead of the network: a quarter of a second of audio, instead of megabytes."""
+_AGENT_SCOPE: Final = "https://ai.azure.com/.default"
+"""What the token is for with which the service calls a classic agent."""
 _SDK_CLOSED: Final = "Connection closed"
 """The SDK's reason where no close frame came; it says code 1000 all the same."""
 
@@ -283,11 +285,14 @@ async def _undo(opening: asyncio.Task[ServiceConnection]) -> None:
 async def _handshake(settings: Settings, credential: Any, attempt: Attempt) -> aio.VoiceLiveConnection:
     if not isinstance(credential, AzureKeyCredential):
         credential = _LentCredential(credential)
-    manager = aio.connect(credential=credential, **_connect_arguments(settings))
+    arguments = _connect_arguments(settings)
     failure: VoiceLiveError
     try:
         async with asyncio.timeout(settings.connect_timeout_s):
-            return await _enter(manager)
+            if isinstance(credential, _LentCredential) and _is_classic(settings):
+                token = await credential.get_token(_AGENT_SCOPE)
+                arguments["query"].setdefault("agent-access-token", token.token)
+            return await _enter(aio.connect(credential=credential, **arguments))
     except TimeoutError:
         failure = ServiceUnavailableError(
             f"There was no connection with {attempt.url} within {settings.connect_timeout_s:g} s.",
@@ -296,6 +301,10 @@ async def _handshake(settings: Settings, credential: Any, attempt: Attempt) -> a
     except aio.ConnectionError as error:
         failure = _explain(error.__cause__, settings, attempt)
     raise failure  # outside of the handler: the SDK's own errors hold the URL with its query, and stay behind
+
+
+def _is_classic(settings: Settings) -> bool:
+    return isinstance(settings.target, AgentTarget) and settings.target.classic
 
 
 async def _enter(manager: AbstractAsyncContextManager[aio.VoiceLiveConnection]) -> aio.VoiceLiveConnection:
@@ -331,7 +340,9 @@ def _connect_arguments(settings: Settings) -> dict[str, Any]:
             "close_timeout": _GOODBYE_LIMIT_S,
         },
     }
-    if isinstance(target, AgentTarget):
+    if isinstance(target, AgentTarget) and target.classic:  # the SDK has no arguments for these
+        query |= {"agent-id": target.agent, "agent-project-name": target.project}
+    elif isinstance(target, AgentTarget):
         arguments |= {
             "agent_name": target.agent,
             "project_name": target.project,

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal, TypeAlias
 
+from ._combinations import check_combinations
 from ._session_fields import JsonObject, Part, Rule, between, mapping_of, part_of, refuse
 from ._session_parts import (
     Animation,
@@ -161,7 +162,7 @@ class SessionConfig(Part):
         if isinstance(self.voice, str):
             object.__setattr__(self, "voice", voice_named(self.voice))
         Part.__post_init__(self)
-        _check_audio(self)
+        check_combinations(self.to_session())
 
     @classmethod
     def coerce(cls, value: SessionConfig | Mapping[str, Any]) -> SessionConfig:
@@ -204,18 +205,3 @@ def _merged(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]
             value = _merged(old, value)
         merged[key] = value
     return merged
-
-
-def _check_audio(config: SessionConfig) -> None:
-    """What one audio setting demands of another."""
-    rate = config.input_audio_sampling_rate
-    if config.input_audio_format != "pcm16" and rate not in (None, 8_000):
-        where = "SessionConfig.input_audio_sampling_rate"
-        raise refuse(where, rate, f"8000 (or left out) with input_audio_format={config.input_audio_format!r}")
-    echo = config.input_audio_echo_cancellation
-    if isinstance(echo, EchoCancellation) and echo.channels == 2:
-        if echo.reference_source != "client":
-            raise refuse("EchoCancellation.reference_source", echo.reference_source, "'client' with channels=2")
-        if config.input_audio_format != "pcm16":
-            must = "'pcm16' with an echo reference in the second channel"
-            raise refuse("SessionConfig.input_audio_format", config.input_audio_format, must)

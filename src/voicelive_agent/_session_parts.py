@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Literal, TypeAlias
@@ -37,6 +38,13 @@ Corner: TypeAlias = Annotated[
 ]
 Offset: TypeAlias = Annotated[float, between(-1, 1)]
 Angle: TypeAlias = Annotated[float, between(-math.pi, math.pi)]
+WebAddress: TypeAlias = Annotated[
+    str,
+    Rule(
+        "that begins with http:// or https:// and a host",
+        lambda value: bool(re.match(r"https?://[^/\s]\S*$", value)),
+    ),
+]
 
 # --- what the service hears --------------------------------------------------------------------------------
 
@@ -105,7 +113,7 @@ class MCPServer(Part):
     type: ClassVar[str] = "mcp"
     server_label: Text
     """Name of the server in events."""
-    server_url: Text
+    server_url: WebAddress
     """Its URL; the service must be able to reach it."""
     authorization: str | None = field(default=None, repr=False)
     """Value of the Authorization header that the service sends to it."""
@@ -114,8 +122,23 @@ class MCPServer(Part):
     allowed_tools: Sequence[str] | None = None
     """Names of the tools that may be used; all of them if not set."""
     require_approval: Literal["never", "always"] | Mapping[str, Sequence[str]] | None = None
-    """Whether a person is asked first (the service's default is always), or tool names under "never" and
-    "always"."""
+    """Whether ``VoiceAgent.approve()`` is asked first (the service's default is always), or names of tools under
+    "never" and "always"; a tool under neither is always asked for."""
+
+    def __post_init__(self) -> None:
+        Part.__post_init__(self)
+        approval = self.require_approval
+        if not isinstance(approval, Mapping):
+            return
+        if unknown := [key for key in approval if key not in ("never", "always")]:
+            hint = 'It takes names of tools under "never" and "always".'
+            raise ConfigurationError(f"MCPServer.require_approval has {unknown[0]!r:.80}.", hint=hint)
+        if both := set(approval.get("never", ())) & set(approval.get("always", ())):
+            raise ConfigurationError(f'MCPServer.require_approval has {min(both)!r} under "never" and "always".')
+        named = {*approval.get("never", ()), *approval.get("always", ())}
+        if self.allowed_tools is not None and (gone := named - set(self.allowed_tools)):
+            hint = "Add it to allowed_tools, or leave it out of require_approval."
+            raise ConfigurationError(f"MCPServer.allowed_tools does not have {min(gone)!r}.", hint=hint)
 
 
 Tool: TypeAlias = FunctionTool | MCPServer
@@ -268,7 +291,7 @@ class AnyInterimResponse(Part):
     """Something to say while the answer takes long. Cascade models and agents with an Azure voice only."""
 
     TAG: ClassVar[str] = "type"
-    triggers: Sequence[Literal["latency", "tool"]] | None = None
+    triggers: Annotated[Sequence[Literal["latency", "tool"]], Rule("with at least one", bool)] | None = None
     """What makes it speak: a slow answer, a tool that runs; either one suffices."""
     latency_threshold_ms: Milliseconds | None = None
     """How slow is slow, in ms. The service's default is 2000."""
@@ -279,7 +302,7 @@ class StaticInterimResponse(AnyInterimResponse):
     """Says one of your sentences, chosen at random."""
 
     type: ClassVar[str] = "static_interim_response"
-    texts: Sequence[str] | None = None
+    texts: Annotated[Sequence[Text], Rule("with at least one", bool)]
     """The sentences."""
 
 

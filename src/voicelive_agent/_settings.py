@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 from urllib.parse import SplitResult, urlsplit
 
+from ._combinations import Backend, check_combinations
 from ._session_config import SessionConfig
 from ._session_fields import refuse
 from .errors import ConfigurationError
@@ -51,20 +52,53 @@ Profile: TypeAlias = Literal["cascade", "realtime"]
 # --- who answers -------------------------------------------------------------------------------------------
 
 
+CURRENT_ONLY = (
+    "version",
+    "conversation_id",
+    "authentication_identity_client_id",
+    "foundry_resource_override",
+)
+"""What only agents of the current Agent Service have."""
+PROFILES = (
+    "byom-azure-openai-realtime",
+    "byom-azure-openai-chat-completion",
+    "byom-foundry-anthropic-messages",
+)
+"""How models of one's own are reached (documented)."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelTarget:
-    """A model answers. ``profile`` names how a model of your own is reached (``byom-...``)."""
+    """A model answers.
+
+    ``profile`` is for a model of your own, whose deployment ``model`` names, and says how it is reached:
+    ``byom-azure-openai-realtime`` (it hears and speaks by itself), ``byom-azure-openai-chat-completion`` or
+    ``byom-foundry-anthropic-messages``. It takes a Foundry resource; a Speech resource has no such models.
+    """
 
     model: str
     profile: str | None = None
 
     def __post_init__(self) -> None:
         _check_names(self, required=("model",))
+        if self.profile is not None and self.profile not in PROFILES:
+            hint = "A newer one goes into Settings.query: {'profile': ...}."
+            raise refuse("ModelTarget.profile", self.profile, f"one of {', '.join(PROFILES)}", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
 class AgentTarget:
-    """A Foundry agent answers; it has a model and instructions of its own. Entra identities only."""
+    """A Foundry agent answers, with the model, the instructions and the tools that it has in Foundry.
+
+    ``agent`` and ``project`` are names. ``version`` is the latest if left out; ``conversation_id`` continues an
+    earlier conversation. ``authentication_identity_client_id`` is the client id of the managed identity with which
+    the service calls the agent, ``foundry_resource_override`` the resource that has it if that is not the
+    endpoint's. ``classic``: an agent of the classic Agent Service, whose id (``asst_...``) is ``agent``; it has
+    none of the other options.
+
+    It takes a Foundry resource and a Microsoft Entra identity (with the roles Cognitive Services User and Foundry
+    User); keys are refused, as are instructions and tools, which it takes from nobody.
+    """
 
     agent: str
     project: str
@@ -72,9 +106,16 @@ class AgentTarget:
     conversation_id: str | None = None
     authentication_identity_client_id: str | None = None
     foundry_resource_override: str | None = None
+    classic: bool = False
 
     def __post_init__(self) -> None:
         _check_names(self, required=("agent", "project"))
+        given = [name for name in CURRENT_ONLY if getattr(self, name) is not None]
+        if self.classic and given:
+            raise ConfigurationError(
+                f"AgentTarget has classic=True and {given[0]}, which a classic agent does not have.",
+                hint=f"Leave out {given[0]}, or name an agent of the current Agent Service.",
+            )
 
 
 Target: TypeAlias = ModelTarget | AgentTarget
@@ -99,8 +140,15 @@ def profile_of(target: Target) -> Profile:
     return "realtime" if "realtime" in (target.profile or target.model).lower() else "cascade"
 
 
+def backend_of(target: Target) -> Backend:
+    """Who answers, as far as that limits what can be configured."""
+    is_agent = isinstance(target, AgentTarget)
+    model = "" if isinstance(target, AgentTarget) else target.model
+    return Backend(model, realtime=profile_of(target) == "realtime", agent=is_agent)
+
+
 def _check_names(target: ModelTarget | AgentTarget, *, required: tuple[str, ...]) -> None:
-    for name in (entry.name for entry in fields(target)):
+    for name in (entry.name for entry in fields(target) if entry.name != "classic"):
         value = getattr(target, name)
         if value is None and name not in required:
             continue
@@ -142,6 +190,15 @@ def _key_of(credential: object) -> str | None:
     """The key, if it is one. No class of Azure is needed to see that."""
     key = credential if isinstance(credential, str) else getattr(credential, "key", None)
     return key if isinstance(key, str) else None
+
+
+class _EmulatorToken:
+    """An identity for emulated agents, which look at it as little as the emulator does."""
+
+    async def get_token(self, *scopes: str, **options: Any) -> Any:
+        from azure.core.credentials import AccessToken
+
+        return AccessToken(EMULATOR_KEY, 0)
 
 
 # --- all of it ---------------------------------------------------------------------------------------------
@@ -218,18 +275,21 @@ class Settings:
             _check_credential(self)
         elif not inspect.iscoroutinefunction(getattr(self.endpoint, "connect", None)):
             raise refuse("The endpoint", self.endpoint, "a URL or an object with an async connect(settings)")
-        _check_transcription(self)
+        _check_query(self)
+        check_combinations(self.session.to_session(), backend_of(self.target))
 
     def open_credential(self) -> tuple[Any, bool]:
         """The credential for the SDK, and whether it was made here, so that the caller must close it.
 
-        A key becomes an ``AzureKeyCredential``; ``None`` becomes a placeholder key for an emulator on this
-        machine, and a new :func:`default_credential` anywhere else.
+        A key becomes an ``AzureKeyCredential``; ``None`` becomes a placeholder for an emulator on this machine (a
+        key, or a token for an agent, which takes no key), and a new :func:`default_credential` anywhere else.
         """
         from azure.core.credentials import AzureKeyCredential
 
         if isinstance(self.credential, AzureKeyCredential):
             return self.credential, False
+        if self.credential is None and self.is_local and isinstance(self.target, AgentTarget):
+            return _EmulatorToken(), False
         key = EMULATOR_KEY if self.credential is None and self.is_local else _key_of(self.credential)
         if key is not None:
             return AzureKeyCredential(key), False
@@ -317,16 +377,14 @@ def _check_credential(settings: Settings) -> None:
         raise ConfigurationError(f"The credential {name} is synchronous and would stop the audio.", hint=hint)
 
 
-def _check_transcription(settings: Settings) -> None:
-    """Realtime models refuse azure-speech without Azure's semantic detection."""
-    session = settings.session.to_session()
-    transcription = session.get("input_audio_transcription") or {}
-    detection = session.get("turn_detection") or {}
-    wants_azure = transcription.get("model") == "azure-speech" and profile_of(settings.target) == "realtime"
-    if wants_azure and not str(detection.get("type")).startswith("azure_semantic_vad"):
-        hint = "Use turn_detection=AzureSemanticVad(), or Transcription(model='gpt-4o-transcribe')."
-        message = "A realtime model transcribes with azure-speech only if an azure_semantic_vad detects the turns."
-        raise ConfigurationError(message, hint=hint)
+TARGET_PARAMETERS = ("model", "agent-name", "agent-project-name", "agent-id", "agent_id", "project_id")
+
+
+def _check_query(settings: Settings) -> None:
+    """Refuse a second target: the one in the query would win, and nothing here would know of it."""
+    if given := [name for name in TARGET_PARAMETERS if name in settings.query]:
+        hint = "Use target=: a model's name, ModelTarget(...), or AgentTarget(..., classic=True) for an agent-id."
+        raise ConfigurationError(f"Settings.query has {given[0]!r}, which would be a second target.", hint=hint)
 
 
 def _shown_endpoint(endpoint: object) -> str:

@@ -12,7 +12,7 @@ import contextvars
 import functools
 import logging
 import sys
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final
 
@@ -20,17 +20,41 @@ import anyio
 import anyio.lowlevel
 
 from . import _wire as wire
+from ._awaited import AwaitedUpdates
 from ._buffer import EventBuffer
 from ._connection import Connection, ConnectionEnded, Connector
 from ._conversation import Conversation
-from ._outputs import CallTool, CancelTool, End, FinishPlayback, MoveSpeech, Output, Play, StopPlayback
+from ._outputs import (
+    CallTool,
+    CancelTool,
+    End,
+    FinishPlayback,
+    FinishUpdate,
+    MoveSpeech,
+    Output,
+    Play,
+    StopPlayback,
+)
 from ._plan import Plan
 from ._pump import SILENCE, Pump
-from ._speech import Speech
+from ._speech import Reply, Speech
+from ._tool_runs import ToolRuns
+from ._updates import Change
 from .audio import AudioSink, AudioSource, CallMember, CallObserver, WireFormats
 from .config import Settings
-from .events import EndReason, Event, MicrophoneDropped, SessionEnded, SessionStarted, State, Verdict
-from .tools import Tool, ToolContext, ToolThreads, run_tool
+from .errors import SessionLostError
+from .events import (
+    EndReason,
+    Event,
+    HookFailed,
+    MicrophoneDropped,
+    SessionEnded,
+    SessionStarted,
+    SettingNotGranted,
+    State,
+    Verdict,
+)
+from .tools import ApprovalAnswer, ApprovalRequest, Tool, ToolThreads
 
 logger = logging.getLogger("voicelive_agent")
 
@@ -40,8 +64,6 @@ BLOCK_MS: Final = 20
 """The pieces of silence that follow the end of a source."""
 SETTLE_MS: Final = 200
 """Quiet, beyond the silence that ends a turn, after which the end of a source is the end of the call."""
-TOOL_TIMEOUT_S: Final = 60.0
-"""The limit of a tool that names none."""
 CLEANUP_S: Final = 2.0
 """The longest that a source's own cleanup is waited for."""
 CLOSE_LIMIT_S: Final = 3.0
@@ -63,17 +85,18 @@ class Shell:
         sink: AudioSink | None,
         formats: WireFormats,
         tools: dict[str, Tool],
+        approve: Callable[[ApprovalRequest], Awaitable[ApprovalAnswer]],
+        report: bool,
         agent: object,
     ) -> None:
         self.conversation = Conversation(plan)
         self.events = EventBuffer()
         self.error: Exception | None = None
+        self.verdict: Verdict | None = None
         self.hook: anyio.CancelScope | None = None  # around the hook that is being awaited
         self._plan = plan
         self._source = source
         self._formats = formats
-        self._tools = tools
-        self._agent = agent
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()
         self._pump = self._make_pump(sink) if sink is not None else None
@@ -84,8 +107,17 @@ class Shell:
         self._over = anyio.Event()
         self._tasks: anyio.abc.TaskGroup | None = None
         self._threads = ToolThreads()
-        self._running_tools: dict[str, anyio.CancelScope] = {}
-        self._speeches: dict[int, Speech] = {}
+        self.tool_runs = ToolRuns(
+            self.conversation,
+            self.step,
+            tools=tools,
+            approve=approve,
+            report=(lambda error: self.tell(HookFailed("approve", error))) if report else None,
+            threads=self._threads,
+            agent=agent,
+        )
+        self._speeches: dict[int, Speech | Reply] = {}
+        self._updates = AwaitedUpdates()
         self._dropped = 0  # samples of the microphone, not yet told
         self._stepping = False
         both: list[object] = [source, sink]
@@ -187,6 +219,26 @@ class Shell:
         self._speeches[ticket] = speech
         self.post(self.conversation.say, speech.text, ticket=ticket, uninterruptible=uninterruptible)
 
+    def respond(self, ticket: int, asked: Speech | Reply, params: Mapping[str, Any]) -> None:
+        """Queue a response of the model's own words."""
+        self._speeches[ticket] = asked
+        self.post(self.conversation.respond, params, ticket=ticket, silent=isinstance(asked, Reply))
+
+    @property
+    def is_audible(self) -> bool:
+        """Whether the agent has something to speak through."""
+        return self._pump is not None
+
+    async def update(self, change: Change) -> Mapping[str, Any]:
+        """Change the session, and return it as it was granted; raises the refusal, or how the call ended."""
+        if not self._is_here:
+            raise RuntimeError("The session is changed in the event loop of the call: await it there.")
+        if self.verdict is not None:
+            raise SessionLostError(self.verdict)
+        ticket, answer = self._updates.expect()
+        self.step(self.conversation.update_session, change, ticket=ticket)
+        return await answer
+
     @property
     def over(self) -> bool:
         """Whether the call has ended."""
@@ -221,23 +273,25 @@ class Shell:
                 | wire.CreateItem()
                 | wire.DeleteItem()
                 | wire.TruncateItem()
+                | wire.CommitInput()
                 | wire.CreateResponse()
                 | wire.CancelResponse()
             ):
                 logger.debug("> %s", wire.request_type(output))
                 self._requests.put_nowait(wire.encode(output))
-            case CallTool(call_id):
+            case CallTool() | ApprovalRequest():
                 if self._tasks is not None:
-                    self._running_tools[call_id] = anyio.CancelScope()  # now: it may be cancelled before it starts
-                    self._tasks.start_soon(self._guard, self._call_tool, output)
+                    self._tasks.start_soon(self._guard, self.tool_runs.begin(output))
             case CancelTool(call_id):
-                if (scope := self._running_tools.get(call_id)) is not None:
-                    scope.cancel()
-            case MoveSpeech(ticket, status):
-                self._speeches[ticket]._move(status)
+                self.tool_runs.cancel(call_id)
+            case MoveSpeech(ticket, status, text):
+                self._speeches[ticket]._move(status, text)
                 if status not in ("queued", "speaking"):
                     del self._speeches[ticket]
-            case End():
+            case FinishUpdate():
+                self._updates.finish(output)
+            case End(verdict):
+                self.verdict = verdict
                 self._over.set()
                 self._connecting.cancel()
                 if self.hook is not None:
@@ -247,6 +301,9 @@ class Shell:
                     self._started.set()
                 elif isinstance(output, SessionEnded):
                     self._tell_dropped()
+                elif isinstance(output, SettingNotGranted):
+                    asked, granted = f"{output.asked!r:.80}", f"{output.granted!r:.80}"
+                    logger.warning("%s was asked for as %s and granted as %s.", output.path, asked, granted)
                 self.tell(output)
 
     def _arm_timer(self) -> None:
@@ -321,25 +378,9 @@ class Shell:
         try:
             while True:
                 await self._connection.send(await self._requests.get())
+                self._requests.task_done()
         except ConnectionEnded:
             pass  # the reader learns it too, and tells the conversation
-
-    async def _call_tool(self, call: CallTool) -> None:
-        started = self._loop.time()
-        context = ToolContext(self._agent, call.call_id, call.name)
-        with self._running_tools[call.call_id]:
-            await anyio.lowlevel.checkpoint_if_cancelled()
-            tool = self._tools[call.name]
-            result = await run_tool(tool, call.arguments, context, threads=self._threads, timeout_s=TOOL_TIMEOUT_S)
-            elapsed_ms = round((self._loop.time() - started) * 1000)
-            self.step(
-                self.conversation.tool_finished,
-                call.call_id,
-                result.output,
-                error=result.error,
-                elapsed_ms=elapsed_ms,
-            )
-        self._running_tools.pop(call.call_id, None)
 
     # --- the microphone ---
 
@@ -382,15 +423,19 @@ class Shell:
             self._dropped = 0
 
     async def _send_audio(self, audio: bytes) -> None:
+        if self.conversation.turns_by_hand:
+            await self._requests.join()  # the commit of the last turn keeps its place before this audio
+            audio = self.conversation.hear(audio)
+        elif self.conversation.mutes_input:
+            audio = SILENCE[self._formats.input.encoding] * len(audio)
         if not audio:
             return
-        if self.conversation.mutes_input:
-            audio = SILENCE[self._formats.input.encoding] * len(audio)
         await self._connection.send(wire.append_audio(audio))
         self.conversation.audio_sent(len(audio) // self._formats.input.frame_bytes, self._loop.time())
 
     async def _finish_source(self) -> None:
         """Send silence, in real time, until all is answered and heard: only then it is over."""
+        self.step(self.conversation.end_turn)  # of push-to-talk: nobody is there any more to say so
         wire_format = self._formats.input
         block = SILENCE[wire_format.encoding] * (wire_format.rate * BLOCK_MS // 1000 * wire_format.frame_bytes)
         quiet_for_s = (self._plan.turns.silence_ms + SETTLE_MS + BLOCK_MS) / 1000  # it began within a block

@@ -28,10 +28,10 @@ class Step:
         """Tell the user of the library."""
         self.out.append(event)
 
-    def move(self, ticket: int | None, status: SpeechStatus) -> None:
-        """Tell whoever waits for this ``say()`` how it goes."""
+    def move(self, ticket: int | None, status: SpeechStatus, text: str = "") -> None:
+        """Tell whoever waits for this ``say()`` or ``respond()`` how it goes."""
         if ticket is not None:
-            self.out.append(MoveSpeech(ticket, status))
+            self.out.append(MoveSpeech(ticket, status, text))
 
     def take(self) -> list[Output]:
         """The outputs so far, in the order that is the contract."""

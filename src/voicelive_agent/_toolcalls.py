@@ -2,7 +2,10 @@
 
 Calls are collected over a whole response and run when it is done. An interruption does not cancel them, unless a
 tool opted in. The answer is always sent; it is *spoken about* only if no newer turn has begun, since that turn's
-own answer already knows of it.
+own answer already knows of it. A tool that needs an approval runs when it is given, and not at all without.
+
+While a slow tool runs there is a filler, if it has one: after so much silence, once for all that runs, and only
+as long as nothing newer is the matter.
 """
 
 from __future__ import annotations
@@ -12,54 +15,146 @@ from dataclasses import dataclass
 from typing import Final
 
 from . import _wire as wire
+from ._approval import ApprovalRequest
+from ._approvals import Approvals, Decision
+from ._batches import Batches
 from ._outputs import CallTool, CancelTool, Output
-from ._requests import Requests
-from .events import ToolCalled, ToolFinished, ToolUnknown
+from ._plan import ToolPolicy
+from ._step import Step
+from .events import ToolCalled, ToolFinished, ToolRoundsExceeded, ToolUnknown
 
 _MAX_KNOWN: Final = 1_000
 NOT_RUN: Final = '{"error": "not run: the user spoke before the call was complete"}'
 CANCELLED: Final = '{"error": "cancelled: the user interrupted"}'
+TOO_MANY: Final = '{"error": "not run: too many calls in a row. Answer the user with what you know."}'
+GONE: Final = '{"error": "not run: this tool is no longer there"}'
+UNKNOWN: Final = '{"error": "not run: there is no such tool"}'
+REFUSED: Final[Mapping[str, str]] = {
+    "refused": '{"error": "not run: it needs an approval, which was refused"}',
+    "timeout": '{"error": "not run: it needs an approval, and nobody gave one in time"}',
+    "failed": '{"error": "not run: it needs an approval, and asking for it failed"}',
+}
+"""What the model is told about a tool that was not approved, so that it can say why nothing was done."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Call:
     name: str
     batch: str  # the response that made it
     turn: int
+    policy: ToolPolicy
+    running_since: float | None = None  # not before it was approved
+    filled: bool = False  # nothing (more) is to be said to bridge the time that it takes
 
 
 class ToolCalls:
     """The open calls, and whether their results still have to be spoken about."""
 
-    def __init__(self, tools: Mapping[str, bool], requests: Requests) -> None:
-        self._tools = tools
-        self._requests = requests
+    def __init__(self, step: Step, batches: Batches | None = None, approvals: Approvals | None = None) -> None:
+        self._step = step
+        self._batches = batches if batches is not None else Batches()
+        self._approvals = approvals if approvals is not None else Approvals(step.plan.approval_s)
+        self._ever = set(step.plan.tools)  # tools that were ours once
         self._open: dict[str, _Call] = {}
+        self._bridged = ""  # the response whose calls the last filler was said for
         self._known: dict[str, None] = {}  # every call is taken once, however often it is told
-        self._unspoken: int | None = None  # the turn whose results were sent and not yet spoken about
+
+    @property
+    def _tools(self) -> Mapping[str, ToolPolicy]:
+        return self._step.plan.tools
 
     def waiting(self, turn: int) -> bool:
         """Whether a tool runs, or its result is to be spoken about in this turn."""
-        return bool(self._open) or self.result_due(turn)
+        return self._batches.open or self.result_due(turn)
 
     def result_due(self, turn: int) -> bool:
         """Whether a response is to be asked for, to speak about results."""
-        return self._unspoken is not None and self._unspoken >= turn  # greater: a later turn came to nothing
+        return self._batches.due(turn)
+
+    @property
+    def rounds(self) -> int:
+        """How many rounds of calls a response speaks about that is asked for now."""
+        return self._batches.rounds
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether the response that is asked for now has to do without tools."""
+        return self.rounds >= self._step.plan.max_tool_rounds
 
     def spoken(self) -> None:
         """A response was created: it knows all results sent so far."""
-        self._unspoken = None
+        self._batches.spoken()
 
-    def called(self, calls: Iterable[wire.ItemInfo], *, batch: str, turn: int) -> list[Output]:
-        """A response ended with these calls: run those that are ours, leave the others to their owner."""
+    # --- calls ---
+
+    def called(
+        self,
+        calls: Iterable[wire.ItemInfo],
+        *,
+        batch: str,
+        turn: int,
+        rounds: int = 0,
+        filled: bool = False,
+    ) -> list[Output]:
+        """A response ended with these calls: run those that are ours, leave the others to their owner.
+
+        ``rounds`` is how many rounds of calls it spoke about itself; ``filled`` whether the service itself has
+        said something that bridges the time until there are results.
+        """
+        news = list(self._news(calls))
+        self._ever |= self._tools.keys()
+        if rounds >= self._step.plan.max_tool_rounds:  # it was told to answer without tools
+            return self._refuse_more(news, rounds)
         out: list[Output] = []
-        for call_id, name, arguments in self._news(calls):
-            if name in self._tools:
-                self._open[call_id] = _Call(name, batch, turn)
-                out += [ToolCalled(call_id, name, arguments), CallTool(call_id, name, arguments)]
+        for call_id, name, arguments in news:
+            if (policy := self._tools.get(name)) is None:
+                out += self._unknown(call_id, name, arguments, batch=batch, turn=turn, rounds=rounds)
+                continue
+            self._open[call_id] = _Call(name, batch, turn, policy, filled=filled)
+            self._batches.begin(call_id, batch, rounds=rounds)
+            out.append(ToolCalled(call_id, name, arguments))
+            if policy.approval:
+                out += self._ask(call_id, arguments)
             else:
-                out.append(ToolUnknown(call_id, name, arguments))
+                out += self._run(call_id, arguments)
         return out
+
+    def _run(self, call_id: str, arguments: str) -> list[Output]:
+        call = self._open[call_id]
+        call.running_since = self._step.now
+        return [CallTool(call_id, call.name, arguments)]
+
+    def _ask(self, call_id: str, arguments: str) -> list[Output]:
+        call = self._open[call_id]
+
+        def then(decision: Decision) -> list[Output]:
+            if not decision.approved:
+                return self.finished(call_id, REFUSED[decision.reason], error="refused", elapsed_ms=0)
+            # Whoever was asked may have said yes aloud, which is a turn of its own: the result belongs to that.
+            call.turn = max(call.turn, decision.turn)
+            return self._run(call_id, arguments)
+
+        request = ApprovalRequest(call_id, call.name, arguments)
+        return self._approvals.ask(request, then, turn=call.turn, now=self._step.now)
+
+    def _unknown(
+        self, call_id: str, name: str, arguments: str, *, batch: str, turn: int, rounds: int
+    ) -> list[Output]:
+        """A function that is not ours: answered if it cannot be anybody else's, so that the model goes on."""
+        gone = name in self._ever
+        if self._step.plan.leaves_unknown_tools and not gone:
+            return [ToolUnknown(call_id, name, arguments)]
+        self._batches.begin(call_id, batch, rounds=rounds)
+        self._batches.finish(call_id, turn=turn)
+        told = ToolUnknown(call_id, name, arguments, answered=True)
+        return [self._answer(call_id, GONE if gone else UNKNOWN), told]
+
+    def _refuse_more(self, news: list[tuple[str, str, str]], rounds: int) -> list[Output]:
+        ours = [(call_id, name) for call_id, name, _ in news if name in self._tools]
+        if not ours:
+            return []
+        names = tuple(name for _, name in ours)
+        return [*(self._answer(call_id, TOO_MANY) for call_id, _ in ours), ToolRoundsExceeded(rounds, names)]
 
     def not_run(self, calls: Iterable[wire.ItemInfo]) -> list[Output]:
         """A response was dropped with these calls in it: they are answered, so that none stays open."""
@@ -69,16 +164,19 @@ class ToolCalls:
         """A tool has answered; nothing if its call was answered already."""
         if (call := self._open.pop(call_id, None)) is None:
             return []
-        if not any(other.batch == call.batch for other in self._open.values()):
-            self._unspoken = max(call.turn, self._unspoken or 0)
-        return [self._answer(call_id, output), ToolFinished(call_id, call.name, output, elapsed_ms, error)]
+        self._batches.finish(call_id, turn=call.turn)
+        return [
+            *self._approvals.withdraw(call_id, error),
+            self._answer(call_id, output),
+            ToolFinished(call_id, call.name, output, elapsed_ms, error),
+        ]
 
     def interrupted(self) -> list[Output]:
         """The user spoke: cancel the tools that want it so."""
         return [
             output
             for call_id, call in list(self._open.items())
-            if self._tools[call.name]
+            if call.policy.cancel_on_interruption
             for output in [
                 CancelTool(call_id),
                 *self.finished(call_id, CANCELLED, error="cancelled", elapsed_ms=0),
@@ -87,14 +185,53 @@ class ToolCalls:
 
     def cancel_all(self) -> list[Output]:
         """The conversation is over: nobody takes results any more."""
-        cancelled: list[Output] = [CancelTool(call_id) for call_id in self._open]
+        cancelled = [
+            *self._approvals.withdraw_all(),
+            *(CancelTool(call_id) for call_id, call in self._open.items() if call.running_since is not None),
+        ]
         self._open.clear()
+        self._batches.clear()
         return cancelled
 
+    # --- fillers ---
+
+    @property
+    def filling(self) -> bool:
+        """Whether what the last filler was said for is still to be waited for."""
+        return any(call.batch == self._bridged for call in self._open.values())
+
+    def filler_at(self, turn: int, quiet_since: float) -> float | None:
+        """When there has been silence for so long that a filler is due; None if no tool has one to say."""
+        return min((at for at, _ in self._fillers(turn, quiet_since)), default=None)
+
+    def filler(self, turn: int, quiet_since: float) -> str:
+        """The filler that is due, or ""; it stands for all that runs, so that no other one follows it."""
+        for at, call in self._fillers(turn, quiet_since):
+            if at <= self._step.now:
+                self._bridged = call.batch
+                self.hush()
+                return call.policy.filler
+        return ""
+
+    def hush(self) -> None:
+        """Say nothing more for what runs now."""
+        for call in self._open.values():
+            call.filled = True
+
+    def _fillers(self, turn: int, quiet_since: float) -> list[tuple[float, _Call]]:
+        return [
+            (max(call.running_since, quiet_since) + call.policy.filler_after_s, call)
+            for call in self._open.values()
+            if call.policy.filler and not call.filled and call.running_since is not None and call.turn >= turn
+        ]
+
+    # --- answers ---
+
     def _answer(self, call_id: str, output: str) -> wire.CreateItem:
-        item_id = self._requests.new_id()  # of our own, so that its creation is known to confirm this
+        requests = self._step.requests
+        item_id = requests.new_id()  # of our own, so that its creation is known to confirm this
         item = {"id": item_id, "type": "function_call_output", "call_id": call_id, "output": output}
-        return self._requests.add(wire.CreateItem(event_id=self._requests.new_id(), item=item))
+        return requests.add(wire.CreateItem(event_id=requests.new_id(), item=item))
 
     def _news(self, calls: Iterable[wire.ItemInfo]) -> list[tuple[str, str, str]]:
         """The calls not seen before, as (call_id, name, arguments)."""

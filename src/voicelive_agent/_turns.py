@@ -5,6 +5,7 @@ from __future__ import annotations
 from . import _wire as wire
 from ._plan import Plan
 from ._turnclock import TurnClock
+from .config import TurnPolicy
 
 
 class Turns:
@@ -16,20 +17,45 @@ class Turns:
         self.number = 0
         self.failed = False  # the open turn's answer failed
         self.user_item: str | None = None  # what the user is saying now
+        self.by_hand = False  # the user has the word by push-to-talk
         self.due_item: str | None = None  # what the user said that the service is about to answer by itself
         self.due_at = 0.0
         self._speech_end: tuple[float, float] | None = None  # (moment, when it was noticed), not yet answered
 
     @property
+    def user_speaks(self) -> bool:
+        """Whether it is the user who speaks, as the service heard or as the user said."""
+        return self.user_item is not None or self.by_hand
+
+    @property
     def user_has_the_floor(self) -> bool:
         """Whether an answer of ours would only be in the way: the user speaks, or was not answered yet."""
-        return self.user_item is not None or self.due_item is not None
+        return self.user_speaks or self.due_item is not None
+
+    def follow(self, policy: TurnPolicy) -> None:
+        """The turn detection is another one from now on."""
+        self._policy = policy
 
     def typed(self) -> None:
         """The user typed something."""
         self.number += 1
         self.failed = False
         self._speech_end = None
+
+    def taken(self) -> None:
+        """The user took the word by push-to-talk."""
+        self.typed()
+        self.by_hand = True
+
+    def taken_back(self) -> None:
+        """That was nothing: the turn counts as not having begun."""
+        self.by_hand = False
+        self.number -= 1
+
+    def given(self, now: float) -> None:
+        """The user gave the word by push-to-talk, and has stopped speaking at this moment."""
+        self.by_hand = False
+        self._speech_end = (now, now)
 
     def speech_began(self, message: wire.SpeechBegan, now: float) -> int | None:
         """The user began to speak. Milliseconds since the onset of the speech, if that is known."""

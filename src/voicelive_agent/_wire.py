@@ -48,6 +48,11 @@ class ItemInfo(msgspec.Struct, frozen=True):
     name: str | None = None
     call_id: str | None = None
     arguments: str | None = None
+    server_label: str | None = None
+    approval_request_id: str | None = None
+    tools: Any = None
+    output: Any = None
+    error: Any = None
 
 
 class ResponseInfo(msgspec.Struct, frozen=True):
@@ -184,6 +189,44 @@ class CallArgumentsDone(_Received, frozen=True, tag="response.function_call_argu
     arguments: str | None = None
 
 
+class McpArgumentsDone(_Received, frozen=True, tag="response.mcp_call_arguments.done"):
+    """The arguments of a call of an MCP server's tool are complete."""
+
+    item_id: str
+    response_id: str = ""
+    arguments: str | None = None
+
+
+class McpCallStarted(_Received, frozen=True, tag="response.mcp_call.in_progress"):
+    """The service runs a tool of an MCP server."""
+
+    item_id: str
+
+
+class McpCallCompleted(_Received, frozen=True, tag="response.mcp_call.completed"):
+    """The tool has answered; its output is in the item."""
+
+    item_id: str
+
+
+class McpCallFailed(_Received, frozen=True, tag="response.mcp_call.failed"):
+    """The tool has failed; the error is in the item."""
+
+    item_id: str
+
+
+class McpToolsListed(_Received, frozen=True, tag="mcp_list_tools.completed"):
+    """The tools of an MCP server are known; they are in the item."""
+
+    item_id: str
+
+
+class McpListingFailed(_Received, frozen=True, tag="mcp_list_tools.failed"):
+    """The tools of an MCP server are not to be had; the session goes on without them."""
+
+    item_id: str
+
+
 class TextDelta(_Received, frozen=True, tag="response.text.delta"):
     """A few more words of a written answer."""
 
@@ -276,6 +319,12 @@ _Typed: TypeAlias = (
     | OutputItemAdded
     | OutputItemDone
     | CallArgumentsDone
+    | McpArgumentsDone
+    | McpCallStarted
+    | McpCallCompleted
+    | McpCallFailed
+    | McpToolsListed
+    | McpListingFailed
     | TextDelta
     | TextDone
     | TranscriptDelta
@@ -366,6 +415,10 @@ class TruncateItem(_Request, frozen=True, tag="conversation.item.truncate"):
     audio_end_ms: int
 
 
+class CommitInput(_Request, frozen=True, tag="input_audio_buffer.commit"):
+    """Make an item of the microphone audio that was sent: the user's turn ends by hand."""
+
+
 class CreateResponse(_Request, frozen=True, tag="response.create"):
     """Ask for an answer."""
 
@@ -378,7 +431,9 @@ class CancelResponse(_Request, frozen=True, tag="response.cancel"):
     response_id: str
 
 
-Request: TypeAlias = UpdateSession | CreateItem | DeleteItem | TruncateItem | CreateResponse | CancelResponse
+Request: TypeAlias = (
+    UpdateSession | CreateItem | DeleteItem | TruncateItem | CommitInput | CreateResponse | CancelResponse
+)
 
 _encode: Final = msgspec.json.Encoder().encode
 

@@ -8,10 +8,13 @@
     |   +-- RateLimitedError         429: too many connections; .retry_after_s
     |   +-- ServiceUnavailableError  5xx, refused, unreachable, or nothing said in time
     +-- SessionLostError             an open session ended and nobody asked for it; .verdict
+    +-- SessionRefusedError          the service refused a change of the open session; .code, .param
+    +-- ImageError                   an image is of no kind or size that the service takes (also a ValueError)
     +-- AudioFileError               a file is not audio that can be read (also a ValueError); .path
     +-- AudioDeviceError             a sound card cannot be used: no such device, no such rate, no PortAudio
     |   +-- DeviceLost               an open one is gone: unplugged, taken, or its sound server died; .device
     +-- TransportError               the far end of a transport broke its rules; .close_code
+    +-- ReplyError                   an answer that respond(out_of_band=True) asked for did not come
     +-- ToolError                    raised *by a tool* to tell the model, in its own words, what went wrong
 
 What the service says while a session is open is an event, not an exception.
@@ -32,10 +35,13 @@ __all__ = [
     "ConfigurationError",
     "ConnectError",
     "DeviceLost",
+    "ImageError",
     "NotFoundError",
     "RateLimitedError",
+    "ReplyError",
     "ServiceUnavailableError",
     "SessionLostError",
+    "SessionRefusedError",
     "ToolError",
     "TransportError",
     "VoiceLiveError",
@@ -93,6 +99,21 @@ class SessionLostError(VoiceLiveError):
         self.verdict = verdict
 
 
+class SessionRefusedError(VoiceLiveError):
+    """The service refused to change an open session, which stays as it was; ``code`` and ``param`` as it said."""
+
+    def __init__(self, reason: str, *, code: str = "", param: str | None = None) -> None:
+        hint = f"Mend {param.removeprefix('session.')}." if param else ""
+        super().__init__(f"The service refused to change the session: {reason.rstrip('.')}.", hint=hint)
+        self.reason = reason
+        self.code = code
+        self.param = param
+
+
+class ImageError(VoiceLiveError, ValueError):
+    """An image cannot be sent: it is no PNG, JPEG, WebP or GIF, too large, empty or a link."""
+
+
 class AudioFileError(VoiceLiveError, ValueError):
     """A file is not audio that can be read here; ``path`` names it."""
 
@@ -124,6 +145,10 @@ class TransportError(VoiceLiveError):
     def __init__(self, message: str, *, hint: str = "", close_code: int | None = None) -> None:
         super().__init__(message, hint=hint)
         self.close_code = close_code
+
+
+class ReplyError(VoiceLiveError):
+    """An answer out of band did not come: its response failed or was refused, or the conversation ended first."""
 
 
 class ToolError(VoiceLiveError):

@@ -24,6 +24,10 @@ __all__ = [
     "EventsDropped",
     "HookFailed",
     "Interrupted",
+    "McpCalled",
+    "McpFinished",
+    "McpListed",
+    "McpListingFailed",
     "MessageReceived",
     "MessageRejected",
     "MicrophoneDropped",
@@ -31,17 +35,23 @@ __all__ = [
     "ServiceFailed",
     "SessionEnded",
     "SessionStarted",
+    "SettingNotGranted",
     "SinkStalled",
     "SpeechStarted",
     "SpeechStopped",
     "Stalled",
     "State",
     "StateChanged",
+    "ToolApprovalAnswered",
+    "ToolApprovalAsked",
     "ToolCalled",
     "ToolFinished",
+    "ToolRoundsExceeded",
     "ToolUnknown",
     "TranscriptionFailed",
     "TurnEnded",
+    "TurnTimedOut",
+    "TurnTooShort",
     "UserSpeaking",
     "UserSpoke",
     "Verdict",
@@ -128,6 +138,19 @@ class SessionStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class SettingNotGranted:
+    """A setting is not in force as it was asked for: the service answered with another value.
+
+    ``path`` is its place in the session, such as ``turn_detection.silence_duration_ms``. What the service only
+    filled in, reordered or made more precise is no difference. It also stands in the log, as a warning.
+    """
+
+    path: str
+    asked: Any
+    granted: Any
+
+
+@dataclass(frozen=True, slots=True)
 class StateChanged:
     """The conversation moved from one state to another. ``old`` is always the previous event's ``new``."""
 
@@ -183,6 +206,21 @@ class DtmfReceived:
     """The user pressed a key of a telephone: ``0`` to ``9``, ``*``, ``#`` or ``A`` to ``D``."""
 
     digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTooShort:
+    """A turn of push-to-talk ended after ``audio_ms`` of microphone audio, less than the 100 ms that the service
+    accepts: nothing of it was sent, and nothing is answered. The agent was interrupted all the same."""
+
+    audio_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class TurnTimedOut:
+    """A turn of push-to-talk was not ended within ``limit_ms``, and was ended here: what was said is answered."""
+
+    limit_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,11 +314,108 @@ class ToolFinished:
 
 @dataclass(frozen=True, slots=True)
 class ToolUnknown:
-    """The model called a function that was not registered here. It was left alone: the service may own it."""
+    """The model called a function that is not registered here.
+
+    Where the service may own it (a Foundry agent, a function of the session that is not the agent's) it was left
+    alone. Elsewhere it was ``answered``: the model was told that there is no such tool.
+    """
 
     call_id: str
     name: str
     arguments: str
+    answered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToolApprovalAsked:
+    """A tool is about to run that needs an approval: ``approve()`` is being asked.
+
+    ``arguments`` is the JSON text that the model wrote; ``server_label`` the MCP server whose tool it is, or None.
+    """
+
+    call_id: str
+    name: str
+    arguments: str
+    server_label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolApprovalAnswered:
+    """An approval was given or refused; exactly one follows each ``ToolApprovalAsked``.
+
+    ``reason`` is "always" where it was (or is now) approved for always. Of a refusal it is "refused", "timeout"
+    (no answer came), "failed" (the hook raised), or what made the question pointless: "arguments" (they are
+    wrong), "cancelled" (the user interrupted) or "ended".
+    """
+
+    call_id: str
+    name: str
+    approved: bool
+    reason: str = ""
+    server_label: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolRoundsExceeded:
+    """The model called tools again and again without an answer to the user: it has to answer now.
+
+    ``rounds`` is how many responses of this turn called tools. ``not_run`` are the names of tools that it called
+    all the same: they were not run, and nothing more is asked for in this turn.
+    """
+
+    rounds: int
+    not_run: tuple[str, ...] = ()
+
+
+# --- MCP servers, whose tools the service runs ----------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class McpListed:
+    """The service has asked an MCP server for its tools; ``tools`` are the names of those the model may call."""
+
+    server_label: str
+    tools: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class McpListingFailed:
+    """An MCP server did not tell its tools: the conversation goes on without them. ``message`` may be empty."""
+
+    server_label: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class McpCalled:
+    """The model called a tool of an MCP server, which the service runs, once it is approved where that is needed.
+
+    ``arguments`` is the JSON text that the model wrote. Exactly one ``McpFinished`` of the same ``call_id``
+    follows, unless the conversation ends first.
+    """
+
+    call_id: str
+    server_label: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True, slots=True)
+class McpFinished:
+    """A call of an MCP server's tool is over, and will be spoken about, unless it was "not_run".
+
+    ``error`` is "", or the kind of failure: what the service says (``tool_execution_error``, ``http_error``,
+    ``protocol_error``), "refused", "timeout" or "failed" where it was not approved, "not_run" where the response
+    that made it was cut off before, "stalled" where nothing more was heard of it. ``output`` is what the model was
+    told: the result, or the message of the error. ``elapsed_ms`` counts from when the service began to run it.
+    """
+
+    call_id: str
+    server_label: str
+    name: str
+    output: str
+    elapsed_ms: int
+    error: str = ""
 
 
 # --- what went wrong, without ending anything ----------------------------------------------------------------
@@ -334,7 +469,7 @@ class MessageRejected:
 
 @dataclass(frozen=True, slots=True)
 class MessageReceived:
-    """A service message that this library does not interpret (avatar, MCP, new kinds ...)."""
+    """A service message that this library does not interpret (avatar, new kinds ...)."""
 
     type: str
     data: Mapping[str, Any]
@@ -390,6 +525,7 @@ class DeviceReopened:
 
 Event: TypeAlias = (
     SessionStarted
+    | SettingNotGranted
     | StateChanged
     | SessionEnded
     | SpeechStarted
@@ -397,6 +533,8 @@ Event: TypeAlias = (
     | UserSpeaking
     | UserSpoke
     | DtmfReceived
+    | TurnTooShort
+    | TurnTimedOut
     | TranscriptionFailed
     | AgentSpeaking
     | AgentSpoke
@@ -405,6 +543,13 @@ Event: TypeAlias = (
     | ToolCalled
     | ToolFinished
     | ToolUnknown
+    | ToolApprovalAsked
+    | ToolApprovalAnswered
+    | ToolRoundsExceeded
+    | McpListed
+    | McpListingFailed
+    | McpCalled
+    | McpFinished
     | ServiceFailed
     | RequestRefused
     | Stalled

@@ -37,11 +37,25 @@ from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, Union, cast, get_
 import anyio
 import msgspec
 
+from ._approval import ApprovalAnswer, ApprovalRequest
 from ._schema import Schema, note, object_schema, parameter_docs, property_schema, summary, usage
 from ._tool_threads import ToolThreads
 from .errors import ConfigurationError, ToolError
 
-__all__ = ["Tool", "ToolContext", "ToolFailure", "ToolResult", "ToolThreads", "collect_tools", "run_tool", "tool"]
+__all__ = [
+    "ApprovalAnswer",
+    "ApprovalRequest",
+    "Tool",
+    "ToolArgumentsError",
+    "ToolContext",
+    "ToolFailure",
+    "ToolResult",
+    "ToolThreads",
+    "collect_tools",
+    "run_tool",
+    "tool",
+    "wrong_arguments",
+]
 
 F = TypeVar("F", bound=Callable[..., object])
 ToolFailure: TypeAlias = Literal["", "arguments", "raised", "timeout", "cancelled"]
@@ -51,6 +65,8 @@ _logger = logging.getLogger("voicelive_agent")
 _MARK = "__voicelive_tool__"
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _REPR_CHARS = 500
+_FILLER_AFTER_MS = 1_500
+_MAX_OUTPUT_CHARS = 32_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +100,8 @@ class ToolArgumentsError(ToolError):
 class Tool:
     """A function that the model may call; made by ``@tool`` and ``collect_tools``.
 
-    ``parameters`` is the JSON schema of the arguments. ``timeout_s`` is this tool's own time limit, or None.
-    A tool can be called like its function.
+    ``parameters`` is the JSON schema of the arguments. ``timeout_s`` is this tool's own time limit, or None. For
+    the other settings see :func:`tool`. A tool can be called like its function.
     """
 
     function: Callable[..., object]
@@ -94,6 +110,9 @@ class Tool:
     parameters: Schema
     timeout_s: float | None
     cancel_on_interruption: bool
+    approval: bool
+    filler: str
+    filler_after_ms: int
     _decoder: msgspec.json.Decoder[msgspec.Struct] = field(repr=False)
     _context_parameters: tuple[str, ...] = field(repr=False)
     _is_method: bool = field(repr=False)
@@ -140,7 +159,13 @@ class Tool:
 def tool(function: F, /) -> F: ...
 @overload
 def tool(
-    *, name: str = ..., timeout_s: float | None = ..., cancel_on_interruption: bool = ...
+    *,
+    name: str = ...,
+    timeout_s: float | None = ...,
+    cancel_on_interruption: bool = ...,
+    approval: bool = ...,
+    filler: str = ...,
+    filler_after_ms: int = ...,
 ) -> Callable[[F], F]: ...
 def tool(
     function: F | None = None,
@@ -149,6 +174,9 @@ def tool(
     name: str = "",
     timeout_s: float | None = None,
     cancel_on_interruption: bool = False,
+    approval: bool = False,
+    filler: str = "",
+    filler_after_ms: int = _FILLER_AFTER_MS,
 ) -> F | Callable[[F], F]:
     """Let the model call this function or method, sync or async. The function itself stays as it is.
 
@@ -156,7 +184,11 @@ def tool(
     the agent's). An interruption leaves a tool running unless ``cancel_on_interruption``: a cough must not
     half-make a booking. Plain functions run in a thread of their own, coroutines on the event loop.
 
-    Raises ``ConfigurationError`` if the name, a parameter or its type cannot be told to the model.
+    With ``approval`` it runs only after the agent's ``approve()`` has said so. ``filler`` is said once while it
+    runs, after ``filler_after_ms`` (whole milliseconds) of silence: "One moment, please."
+
+    Raises ``ConfigurationError`` if a setting cannot be, or the name, a parameter or its type cannot be told to
+    the model.
     """
 
     def marked(function: F) -> F:
@@ -164,7 +196,16 @@ def tool(
         plain = given.__func__ if isinstance(given, staticmethod | classmethod) else given
         if not inspect.isfunction(plain):
             _refuse(function, "it is not a function", "Put a def with type hints around it.")
-        setattr(plain, _MARK, _build(plain, name, timeout_s, cancel_on_interruption))
+        made = _build(plain, name, timeout_s)
+        _check_filler(function, filler, filler_after_ms)
+        made = dataclasses.replace(
+            made,
+            cancel_on_interruption=cancel_on_interruption,
+            approval=approval,
+            filler=filler.strip(),
+            filler_after_ms=filler_after_ms,
+        )
+        setattr(plain, _MARK, made)
         return function
 
     return marked if function is None else marked(function)
@@ -211,12 +252,7 @@ def _as_tool(function: Tool | Callable[..., object]) -> Tool:
     return made
 
 
-def _build(
-    function: Callable[..., object],
-    name: str = "",
-    timeout_s: float | None = None,
-    cancel_on_interruption: bool = False,
-) -> Tool:
+def _build(function: Callable[..., object], name: str = "", timeout_s: float | None = None) -> Tool:
     name = name or getattr(function, "__name__", "")
     if not name:
         _refuse(function, "it is not a function", "Put a def with type hints around it.")
@@ -238,7 +274,10 @@ def _build(
         description=summary(function.__doc__),
         parameters=object_schema(properties, [parameter.name for parameter in ours if parameter.required]),
         timeout_s=timeout_s,
-        cancel_on_interruption=cancel_on_interruption,
+        cancel_on_interruption=False,
+        approval=False,
+        filler="",
+        filler_after_ms=_FILLER_AFTER_MS,
         _decoder=msgspec.json.Decoder(
             msgspec.defstruct(
                 name, [parameter.field for parameter in ours], kw_only=True, forbid_unknown_fields=True
@@ -321,6 +360,12 @@ def _properties(function: Callable[..., object], parameters: Iterable[_Parameter
     return properties
 
 
+def _check_filler(function: object, filler: object, after_ms: object) -> None:
+    if not isinstance(filler, str) or type(after_ms) is not int or after_ms < 0:
+        fault = f"filler={filler!r:.40}, filler_after_ms={after_ms!r:.40}"
+        _refuse(function, fault, "filler is a text, filler_after_ms a whole number of milliseconds.")
+
+
 def _refuse(function: object, fault: str, fix: str, cause: Exception | None = None) -> NoReturn:
     name = getattr(function, "__qualname__", repr(function))
     raise ConfigurationError(f"{name} cannot be a tool: {fault}.", hint=fix) from cause
@@ -336,7 +381,7 @@ async def run_tool(
     *,
     threads: ToolThreads,
     timeout_s: float | None = None,
-    max_output_chars: int = 32_000,
+    max_output_chars: int = _MAX_OUTPUT_CHARS,
 ) -> ToolResult:
     """Call a tool with the JSON text that the model wrote, and turn whatever happens into words for the model.
 
@@ -370,6 +415,15 @@ async def run_tool(
     except Exception as error:
         _logger.exception("Tool %s raised.", tool.name)
         return failed("raised", f"{tool.name} failed: {type(error).__name__}: {_text(str, error)}")
+
+
+def wrong_arguments(tool: Tool, arguments: str) -> ToolResult | None:
+    """What the model is told of arguments that do not fit; None if they do. Nothing is called."""
+    try:
+        tool.arguments(arguments)
+    except ToolArgumentsError as error:
+        return _failed("arguments", str(error), max_chars=_MAX_OUTPUT_CHARS)
+    return None
 
 
 def _is_cancelled() -> bool:

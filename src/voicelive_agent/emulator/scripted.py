@@ -101,8 +101,8 @@ class ScriptedBrain:
 
     ``rules`` are plain data: ``("bye", "Good bye!")`` says a text, ``(r"weather in (\w+)", Call("get_weather",
     {"city": r"\1"}))`` calls a function with a group of the pattern; several actions are a list. After a
-    function's output it speaks that output. Without a rule it says "I heard: ...". The instruction
-    ``Say exactly: "..."`` of a response.create is obeyed.
+    function's output, or that of an MCP server's tool, it speaks that output. Without a rule it says
+    "I heard: ...". The instruction ``Say exactly: "..."`` of a response.create is obeyed.
     """
 
     def __init__(self, rules: Iterable[Rule] = ()) -> None:
@@ -165,11 +165,13 @@ def _said(items: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 def _outputs(items: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The outputs of functions that nothing was said about yet."""
+    """The outputs of functions and of MCP servers' tools that nothing was said about yet."""
     outputs: list[str] = []
     for item in reversed(items):
         if item["type"] == "function_call_output":
             outputs.insert(0, _spoken(item["output"]))
+        elif item["type"] == "mcp_call" and (item.get("error") or "output" in item):
+            outputs.insert(0, item["error"]["message"] if item.get("error") else _spoken(item["output"]))
         elif item["type"] == "message":
             break
     return outputs

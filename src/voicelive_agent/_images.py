@@ -1,0 +1,121 @@
+"""Images for the agent: what they are, checked by their first bytes, and as the service takes them.
+
+The service takes an image as a data URI in an item of the conversation. It fetches nothing from the web, so a link
+is refused; and a file is only read where a ``Path`` names it, so that text from a stranger never does.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias, get_args
+
+from .errors import ImageError
+
+Detail: TypeAlias = Literal["auto", "low", "high"]
+"""How closely the model looks: low costs fewer tokens, auto leaves it to the model."""
+
+MAX_IMAGE_BYTES: Final = 3_000_000
+"""The largest image. The service documents no limit of its own; but it sends an item back when it is created, and
+what is longer than 4 MiB (the SDK's limit, and ours) ends the connection. In base64 this is 4,000,000 bytes."""
+
+KINDS: Final = ("image/png", "image/jpeg", "image/webp", "image/gif")
+
+_SIGNATURES: Final[tuple[tuple[bytes, str], ...]] = (
+    (rb"\x89PNG\r\n\x1a\n", "image/png"),
+    (rb"\xff\xd8\xff", "image/jpeg"),
+    (rb"GIF8[79]a", "image/gif"),
+    (rb"RIFF....WEBP", "image/webp"),
+    (rb"RIFF....WAVE", "audio/wav"),
+    (rb"BM", "image/bmp"),
+    (rb"II\*\x00|MM\x00\*", "image/tiff"),
+    (rb"....ftypavi[fs]", "image/avif"),
+    (rb"....ftyp(hei[cfmsx]|hev[cmsx]|mif1|msf1)", "image/heic"),
+    (rb"....ftyp", "video/mp4"),
+    (rb"\x00\x00\x01\x00", "image/x-icon"),
+    (rb"%PDF-", "application/pdf"),
+    (rb"\s*(<\?xml|<svg|<!DOCTYPE svg)", "image/svg+xml"),
+    (rb"\s*(<!DOCTYPE html|<html)", "text/html"),
+)
+"""How the kinds of files begin that people have: those that are taken, and those that are named when refused."""
+
+_DATA_URI: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(;[\w.=+-]+)*?(;base64)?,", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image that the service will take."""
+
+    uri: str
+    note: str
+    """What the history shows: ``[image/png, 12,345 bytes]``."""
+
+    def part(self, detail: Detail) -> dict[str, Any]:
+        """The image as a part of an item."""
+        return {"type": "input_image", "image_url": self.uri, "detail": detail}
+
+
+def check_detail(detail: object) -> None:
+    """Refuse what is no level of detail, with an ImageError."""
+    if detail not in get_args(Detail):
+        raise ImageError(f"detail is {detail!r:.40}.", hint="It is auto, low or high.")
+
+
+def load_image(image: bytes | bytearray | memoryview | Path | str) -> Image:
+    """Read, check and encode an image; blocks while a file is read.
+
+    Raises :class:`~voicelive_agent.errors.ImageError` for what is no image that the service takes, OSError for a
+    file that cannot be read, and TypeError for anything else than bytes, a Path or a data URI.
+    """
+    where, claimed = "The image", None
+    match image:
+        case Path():
+            where = str(image)
+            with image.open("rb") as file:
+                data = file.read(MAX_IMAGE_BYTES + 1)
+        case bytes() | bytearray() | memoryview():
+            data = bytes(image)
+        case str():
+            data, claimed = _from_uri(image)
+        case _:
+            raise TypeError(f"This is no image: {image!r:.80}. An image is bytes, a Path or a data URI.")
+    kind = _checked(where, data, claimed)
+    uri = f"data:{kind};base64,{base64.b64encode(data).decode('ascii')}"
+    return Image(uri, f"[{kind}, {len(data):,} bytes]")
+
+
+def _checked(where: str, data: bytes, claimed: str | None) -> str:
+    """The kind of an image that may be sent; ``claimed`` is what its data URI says."""
+    if not data:
+        raise ImageError(f"{where} is empty.")
+    if len(data) > MAX_IMAGE_BYTES:
+        limit = f"{MAX_IMAGE_BYTES // 1_000_000} MB"
+        raise ImageError(f"{where} is larger than {limit}.", hint="Scale it down: models look at far less.")
+    kind = next((kind for start, kind in _SIGNATURES if re.match(start, data, re.DOTALL)), "of an unknown kind")
+    if kind not in KINDS:
+        raise ImageError(f"{where} is {kind}.", hint=f"The service takes {', '.join(KINDS)}: convert it.")
+    if claimed not in (None, kind):
+        raise ImageError(f"{where} says that it is {claimed}, and is {kind}.", hint="Mend the data URI.")
+    return kind
+
+
+def _from_uri(text: str) -> tuple[bytes, str | None]:
+    """The content of a data URI, and the kind that it names."""
+    if re.match(r"https?:", text, re.IGNORECASE):
+        hint = "The service fetches nothing: download it, and give its bytes."
+        raise ImageError(f"The image is a link: {text[:80]!r}.", hint=hint)
+    if (head := _DATA_URI.match(text)) is None:
+        hint = "Text is a data URI (data:image/png;base64,...); a file is a Path: Path('photo.png')."
+        raise ImageError(f"The image is text, and no data URI: {text[:40]!r}.", hint=hint)
+    if head[3] is None:
+        raise ImageError("The data URI of the image is not base64.", hint="Use data:image/png;base64,...")
+    encoded = len(text) - head.end()
+    if encoded * 3 // 4 > MAX_IMAGE_BYTES + 2:  # before it is decoded; the rest is checked after
+        return bytes(MAX_IMAGE_BYTES + 1), None
+    try:
+        return base64.b64decode(text[head.end() :], validate=True), head[1]
+    except (binascii.Error, ValueError) as error:
+        raise ImageError(f"The image is not base64: {error}.") from error
