@@ -132,7 +132,8 @@ class Connection:
             self._ended.set()
 
     async def _part(self, code: int, reason: str) -> None:
-        self._code, self._reason = code, reason
+        if self._code is None:  # else the client was first
+            self._code, self._reason = code, reason
         self._parting = True
         await self._socket.close(code=code, message=reason.encode())
 
