@@ -65,13 +65,13 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The test suite on every Python at hand; on the first one also the coverage of each module."""
     _install_with_speech(session)
-    suite = ("-m", "pytest", "-m", f"not ({WHOLE})", *session.posargs)
+    # A file stays on one processor: some load a model.
+    suite = ("-m", "pytest", "-m", f"not ({WHOLE})", "-n", "auto", "--dist", "loadfile", *session.posargs)
     if session.python != PYTHONS[0]:
         session.run("python", *suite)
         return
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
-    session.run("coverage", "run", *suite)
-    session.run("coverage", "report")
+    session.run("python", *suite, "--cov", "--cov-report", "term-missing:skip-covered")
     if not session.posargs:
         session.run("python", "tests/maxi_cov.py")
 

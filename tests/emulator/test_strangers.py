@@ -271,3 +271,98 @@ async def openai_client(server: Server) -> AsyncIterator[AsyncOpenAI]:
     base = server.url.replace("http", "ws", 1) + "/voice-live"
     async with AsyncOpenAI(api_key="any", websocket_base_url=base) as client:
         yield client
+
+
+@pytest.mark.parametrize("model", ["gpt-4.1", "gpt-realtime"])
+async def test_a_whole_conversation_with_openais_flat_client(model: str) -> None:
+    async with serve(ears=EnergyEars(WORDS), brain=BRAIN) as server, openai_client(server) as client:
+        async with client.beta.realtime.connect(model=model, extra_query={"api-version": VERSION}) as connection:
+            caller = OpenAICaller(connection)
+            await caller.until("session.created")
+            await connection.session.update(
+                session={
+                    "instructions": "Be brief.",
+                    "modalities": ["text", "audio"],
+                    "turn_detection": {"type": "server_vad", "silence_duration_ms": 500},
+                    "input_audio_transcription": {"model": "whisper-1"},
+                    "tools": [{"type": "function", "name": "get_weather", "parameters": WEATHER}],
+                }
+            )
+            updated = (await caller.until("session.updated"))[-1].session
+            assert (updated.instructions, updated.turn_detection.silence_duration_ms) == ("Be brief.", 500)
+            await flat_turns(caller, connection)
+            assert caller.unknown <= UNTYPED
+            assert caller.disagreements <= FLAT_DISAGREES
+            voice = {each for each in FLAT_DISAGREES if each[1] == "voice"}
+            assert caller.disagreements >= voice, "the table in the documentation names more than there is"
+
+
+async def flat_turns(caller: OpenAICaller, connection: BetaConnection) -> None:
+    """A spoken turn that calls a function, its answer aloud, a written turn, and a mistake."""
+    for audio in pieces(SPOKEN):
+        await connection.input_audio_buffer.append(audio=audio)
+    events = await caller.until("response.done")
+    call = next(event for event in events if event.type == "response.function_call_arguments.done")
+    assert json.loads(call.arguments) == {"city": "Rome"}
+    output: Any = {"type": "function_call_output", "call_id": call.call_id, "output": "Sunny."}
+    await connection.conversation.item.create(item=output)
+    await connection.response.create()
+    events = await caller.until("response.done")
+    spoken = "".join(event.delta for event in events if event.type == "response.audio_transcript.delta")
+    assert spoken == "Sunny."
+    assert b"".join(base64.b64decode(event.delta) for event in events if event.type == "response.audio.delta")
+    events = await caller.ask("Good bye", modalities=["text"])
+    assert next(event for event in events if event.type == "response.text.done").text == "I heard: Good bye"
+    assert events[-1].response.status == "completed"
+    await connection.response.cancel()
+    assert (await caller.until("error"))[-1].error.code == "response_cancel_not_active"
+
+
+# --- openai: the nested ("GA") protocol, which Voice Live does not speak ------------------------------------
+
+NESTED_UNKNOWN = {
+    "response.audio.delta",
+    "response.audio.done",
+    "response.audio_transcript.delta",
+    "response.audio_transcript.done",
+    "response.text.delta",
+    "response.text.done",
+}
+"""What OpenAI's nested protocol calls ``response.output_audio.delta`` and so on."""
+
+
+@asynccontextmanager
+async def nested(server: Server) -> AsyncIterator[tuple[OpenAICaller, AsyncRealtimeConnection]]:
+    async with openai_client(server) as client:
+        query: Mapping[str, str] = {"api-version": VERSION}
+        async with client.realtime.connect(model="gpt-realtime", extra_query=dict(query)) as connection:
+            caller = OpenAICaller(connection)
+            await caller.until("session.created")
+            yield caller, connection
+
+
+async def test_openais_nested_session_is_refused_by_name() -> None:
+    async with serve() as server, nested(server) as (caller, connection):
+        await connection.session.update(session={"type": "realtime", "instructions": "Be brief."})
+        assert (await caller.until("error"))[-1].error.param == "session.type"
+        await connection.response.create(response={"output_modalities": ["text"]})
+        assert (await caller.until("error"))[-1].error.param == "response.output_modalities"
+
+
+async def test_openais_nested_client_gets_the_flat_names() -> None:
+    async with serve() as server, nested(server) as (caller, connection):
+        flat: Any = {"type": "session.update", "session": {"instructions": "Be brief."}}
+        await connection.send(flat)
+        assert (await caller.until("session.updated"))[-1].session.instructions == "Be brief."
+        await connection.conversation.item.create(item=typed("Hello")["item"])
+        await connection.response.create()
+        assert (await caller.until("response.done"))[-1].response.status == "completed"
+        await caller.ask("Good bye", modalities=["text"])
+        assert caller.unknown == NESTED_UNKNOWN
+
+
+async def test_openais_client_cannot_leave_the_api_version_out() -> None:
+    async with serve() as server, openai_client(server) as client:
+        with pytest.raises(Exception, match="400"):
+            async with client.beta.realtime.connect(model="gpt-4.1"):
+                pass
