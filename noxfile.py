@@ -79,7 +79,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(default=False)
 def e2e(session: nox.Session) -> None:
     """The whole program as a user installs it: sockets, real time, a sound card, a browser, the demo."""
-    session.install(".[emulator]", *_group("test"))
+    session.install(".[emulator]", *_group("test"), *_group("voices"))
     session.run("pytest", "-m", WHOLE, *session.posargs)
     session.run("voicelive-agent", "demo", "--fast", "--out", session.create_tmp())
 

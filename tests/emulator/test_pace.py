@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
+import json
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 
 import anyio
 import pytest
 
-from voicelive_agent import VoiceAgent, events
+from voicelive_agent.config import Settings
 from voicelive_agent.emulator import EmulatorSession, Options, ScriptedBrain
 from voicelive_agent.emulator._profiles import Delays, delays_of, profile_of
-from voicelive_agent.testing import MemorySink, MemorySource, connect, run_virtual
+from voicelive_agent.testing import connect, run_virtual
 
 from .driver import Driver, every, noise, silence
 
@@ -42,7 +44,7 @@ def only_time(driver: Driver, kind: str) -> float:
 
 
 def gaps(of: list[float]) -> list[float]:
-    return [after - before for before, after in zip(of, of[1:], strict=False)]
+    return [after - before for before, after in pairwise(of)]
 
 
 def lengths_ms(driver: Driver, bytes_per_s: int) -> list[float]:
@@ -55,7 +57,13 @@ def lengths_ms(driver: Driver, bytes_per_s: int) -> list[float]:
 
 @pytest.mark.parametrize(
     ("format", "bytes_per_s"),
-    [("pcm16", 48_000), ("pcm16_8000hz", 16_000), ("pcm16_16000hz", 32_000), ("g711_ulaw", 8000), ("g711_alaw", 8000)],
+    [
+        ("pcm16", 48_000),
+        ("pcm16_8000hz", 16_000),
+        ("pcm16_16000hz", 32_000),
+        ("g711_ulaw", 8000),
+        ("g711_alaw", 8000),
+    ],
 )
 def test_deltas_of_an_azure_voice_last_200_300_then_500_ms(format: str, bytes_per_s: int) -> None:
     driver = Driver(brain=BRAIN)
@@ -196,19 +204,29 @@ def test_the_emulators_own_work_counts_towards_the_services_delays(work_s: float
 # --- Virtual time over the in-memory connection -----------------------------------------------------------
 
 
-def call_in_memory(seconds: float, **options: object) -> tuple[float, list[events.Event]]:
-    """A call of a whole agent in memory; how far its clock went, and the events."""
-    session = EmulatorSession(brain=BRAIN, options=Options(**options), seed=7)  # type: ignore[arg-type]
-    told: list[events.Event] = []
+def delivered(**options: object) -> list[tuple[str, float]]:
+    """An answer over the in-memory connection: what came, and when by the loop's clock."""
 
-    class Greeter(VoiceAgent):
-        greeting = "y" * 50
+    async def call() -> list[tuple[str, float]]:
+        session = EmulatorSession(brain=BRAIN, options=Options(**options))  # type: ignore[arg-type]
+        connection = await connect(session).connect(Settings(endpoint="http://127.0.0.1"))
+        await connection.send('{"type": "response.create"}')
+        came: list[tuple[str, float]] = []
+        while not came or came[-1][0] != "response.done":
+            event = json.loads(await connection.receive())
+            came.append((event["type"], anyio.current_time()))
+        await connection.close()
+        return came
 
-    async def call() -> float:
-        began = anyio.current_time()
-        agent = Greeter(endpoint=connect(session), source=MemorySource(silence(seconds)), sink=MemorySink())
-        async for event in agent.events():
-            told.append(event)
-        return anyio.current_time() - began
+    return run_virtual(call)
 
-    return run_virtual(call), told
+
+@pytest.mark.parametrize("options", [{}, {"realtime_factor": 2.0}, {"latency": "service", "realtime_factor": 1.0}])
+def test_in_memory_the_loops_time_is_the_sessions(options: dict[str, object]) -> None:
+    """Which is what lets a paced conversation take no time in a test."""
+    driver = Driver(brain=BRAIN, options=Options(**options))  # type: ignore[arg-type]
+    driver.ask("response.create")
+    expected = [(event["type"], at - 100.0) for at, event in driver.log]
+    came = delivered(**options)
+    assert [kind for kind, _ in came] == [kind for kind, _ in expected]
+    assert [at for _, at in came] == pytest.approx([at for _, at in expected])
