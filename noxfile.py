@@ -103,10 +103,13 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False, python=PYTHONS[0])
 def fuzz(session: nox.Session) -> None:
-    """Half a minute of every target in tests/fuzz; more with ``-- -max_total_time=600``."""
+    """Half a minute of every target in tests/fuzz; ``-- fuzz_wav -max_total_time=600`` for one of them, or longer."""
     session.install("-e", ".", *_group("fuzz"))
+    options = [each for each in session.posargs if each.startswith("-")] or ["-max_total_time=30"]
+    wanted = set(session.posargs) - set(options)
     for target in sorted(Path("tests/fuzz").glob("fuzz_*.py")):
-        session.run("python", str(target), *(session.posargs or ("-max_total_time=30",)))
+        if not wanted or target.stem in wanted:
+            session.run("python", str(target), *options)
 
 
 @nox.session(default=False, python=PYTHONS[0])
