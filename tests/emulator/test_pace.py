@@ -26,9 +26,9 @@ SIZES_MS = [200, 300, 500, 500, 500, 400]
 """Of the answer with an Azure voice: those of the recordings, and the rest."""
 
 
-def asked(**options: object) -> Driver:
+def asked(options: Options | None = None) -> Driver:
     """An answer in an Azure voice, as a session with these options delivers it."""
-    driver = Driver(brain=BRAIN, options=Options(**options))  # type: ignore[arg-type]
+    driver = Driver(brain=BRAIN, options=options)
     driver.say("Talk")
     return driver
 
@@ -96,14 +96,14 @@ def test_without_a_pace_an_answer_comes_at_once() -> None:
 
 @pytest.mark.parametrize("factor", [0.5, 1.0, 4.0])
 def test_a_delta_comes_when_those_before_it_have_sounded(factor: float) -> None:
-    driver = asked(realtime_factor=factor)
+    driver = asked(Options(realtime_factor=factor))
     sounded_s = [sum(SIZES_MS[:before]) / 1000 for before in range(len(SIZES_MS))]
     assert times(driver, DELTA) == pytest.approx([at / factor for at in sounded_s])
     assert only_time(driver, "response.done") == pytest.approx(2.4 / factor)
 
 
 def test_the_text_does_not_wait_for_the_audio() -> None:
-    driver = asked(realtime_factor=1.0)
+    driver = asked(Options(realtime_factor=1.0))
     assert set(times(driver, "response.audio_transcript.delta")) == {0.0}
 
 
@@ -147,8 +147,8 @@ def measured(driver: Driver) -> Mapping[str, float]:
     }
 
 
-def spoken_turn(model: str, **options: object) -> Driver:
-    driver = Driver(model=model, brain=BRAIN, options=Options(**options))  # type: ignore[arg-type]
+def spoken_turn(model: str, options: Options | None = None) -> Driver:
+    driver = Driver(model=model, brain=BRAIN, options=options)
     driver.update(input_audio_transcription={"model": "whisper-1"})
     driver.speak()
     return driver
@@ -158,7 +158,7 @@ def spoken_turn(model: str, **options: object) -> Driver:
 @pytest.mark.parametrize("speed", [1.0, 5.0])
 def test_the_services_delays_are_those_of_its_profile_divided_by_the_speed(model: str, speed: float) -> None:
     delays = profile_of(model, Options()).delays
-    for name, value in measured(spoken_turn(model, latency="service", speed=speed)).items():
+    for name, value in measured(spoken_turn(model, Options(latency="service", speed=speed))).items():
         assert value == pytest.approx(getattr(delays, name) / speed), name
 
 
@@ -169,7 +169,7 @@ def test_without_the_services_delays_there_are_none(model: str) -> None:
 
 
 def test_speech_events_come_late_but_tell_when_it_was() -> None:
-    prompt, late = (spoken_turn("gpt-4.1", latency=latency) for latency in ("none", "service"))
+    prompt, late = (spoken_turn("gpt-4.1", options) for options in (Options(), Options(latency="service")))
     for kind in ("input_audio_buffer.speech_started", "input_audio_buffer.speech_stopped"):
         told = [next(every(driver.events, kind)) for driver in (prompt, late)]
         fields = [{name: event.get(name) for name in ("audio_start_ms", "audio_end_ms")} for event in told]
@@ -179,7 +179,7 @@ def test_speech_events_come_late_but_tell_when_it_was() -> None:
 
 def test_the_services_delays_and_a_pace_go_together() -> None:
     """The pace is instead of the gaps between deltas; what comes before the first is as slow as ever."""
-    driver = asked(latency="service", realtime_factor=1.0)
+    driver = asked(Options(latency="service", realtime_factor=1.0))
     deltas = times(driver, DELTA)
     assert gaps(deltas) == pytest.approx([each / 1000 for each in SIZES_MS[:-1]])
     delays = profile_of("gpt-4.1", Options()).delays
@@ -204,11 +204,11 @@ def test_the_emulators_own_work_counts_towards_the_services_delays(work_s: float
 # --- Virtual time over the in-memory connection -----------------------------------------------------------
 
 
-def delivered(**options: object) -> list[tuple[str, float]]:
+def delivered(options: Options) -> list[tuple[str, float]]:
     """An answer over the in-memory connection: what came, and when by the loop's clock."""
 
     async def call() -> list[tuple[str, float]]:
-        session = EmulatorSession(brain=BRAIN, options=Options(**options))  # type: ignore[arg-type]
+        session = EmulatorSession(brain=BRAIN, options=options)
         connection = await connect(session).connect(Settings(endpoint="http://127.0.0.1"))
         await connection.send('{"type": "response.create"}')
         came: list[tuple[str, float]] = []
@@ -221,12 +221,14 @@ def delivered(**options: object) -> list[tuple[str, float]]:
     return run_virtual(call)
 
 
-@pytest.mark.parametrize("options", [{}, {"realtime_factor": 2.0}, {"latency": "service", "realtime_factor": 1.0}])
-def test_in_memory_the_loops_time_is_the_sessions(options: dict[str, object]) -> None:
+@pytest.mark.parametrize(
+    "options", [Options(), Options(realtime_factor=2.0), Options(latency="service", realtime_factor=1.0)]
+)
+def test_in_memory_the_loops_time_is_the_sessions(options: Options) -> None:
     """Which is what lets a paced conversation take no time in a test."""
-    driver = Driver(brain=BRAIN, options=Options(**options))  # type: ignore[arg-type]
+    driver = Driver(brain=BRAIN, options=options)
     driver.ask("response.create")
     expected = [(event["type"], at - 100.0) for at, event in driver.log]
-    came = delivered(**options)
+    came = delivered(options)
     assert [kind for kind, _ in came] == [kind for kind, _ in expected]
     assert [at for _, at in came] == pytest.approx([at for _, at in expected])

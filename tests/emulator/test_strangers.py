@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from azure.ai.voicelive import models
@@ -254,7 +254,7 @@ class OpenAICaller:
 
     def _check(self, event: BaseModel, raw: bytes) -> None:
         kind = json.loads(raw)["type"]
-        if type(event).model_fields["type"].annotation.__args__ != (kind,):  # type: ignore[union-attr]
+        if get_args(type(event).model_fields["type"].annotation) != (kind,):
             self.unknown.add(kind)
             return
         try:
@@ -264,7 +264,8 @@ class OpenAICaller:
 
     async def ask(self, text: str, **response: Any) -> list[Any]:
         await self.connection.send(typed(text))
-        await self.connection.send({"type": "response.create", **({"response": response} if response else {})})  # type: ignore[arg-type,misc]
+        message: Any = {"type": "response.create", **({"response": response} if response else {})}
+        await self.connection.send(message)
         return await self.until("response.done", "error")
 
 
