@@ -98,12 +98,12 @@ def bench(session: nox.Session) -> None:
     session.install(".[emulator]", *_group("test"))
     for script in sorted(Path("tests/benchmarks").glob("bench_*.py")):
         session.log(f"--- {script.name}")
-        session.run("python", str(script), *session.posargs)
+        session.run("python", "-m", f"tests.benchmarks.{script.stem}", *session.posargs)
 
 
 @nox.session(default=False, python=PYTHONS[0])
 def fuzz(session: nox.Session) -> None:
-    """Half a minute of every target in tests/fuzz; ``-- fuzz_wav -max_total_time=600`` for one of them, or longer."""
+    """Half a minute of every target in tests/fuzz; ``-- fuzz_wav -max_total_time=600``: of one, or longer."""
     session.install("-e", ".", *_group("fuzz"))
     options = [each for each in session.posargs if each.startswith("-")] or ["-max_total_time=30"]
     wanted = set(session.posargs) - set(options)
