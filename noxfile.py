@@ -98,7 +98,9 @@ def bench(session: nox.Session) -> None:
     session.install(".[emulator]", *_group("test"))
     for script in sorted(Path("tests/benchmarks").glob("bench_*.py")):
         session.log(f"--- {script.name}")
-        session.run("python", "-m", f"tests.benchmarks.{script.stem}", *session.posargs)
+        # Some are parts of the package of tests, others import their neighbours.
+        neighbours = {"PYTHONPATH": str(script.parent)}
+        session.run("python", "-m", f"tests.benchmarks.{script.stem}", *session.posargs, env=neighbours)
 
 
 @nox.session(default=False, python=PYTHONS[0])
