@@ -315,7 +315,8 @@ class Shell:
                 logger.debug("< %s", type(message).__name__)
                 self.step(self.conversation.receive, message)
                 if isinstance(message, wire.AudioDelta):
-                    await asyncio.sleep(0)  # it comes in bursts, and their beginning has to sound before the rest is read
+                    # It comes in bursts, and their beginning has to sound before the rest is read.
+                    await asyncio.sleep(0)
         except ConnectionEnded as ended:
             self.close(ended.verdict)
 

@@ -58,7 +58,7 @@ class Server:
         self._workers = Workers()
         self._open: dict[int, Connection] = {}
         self._ending = asyncio.Event()
-        self.faults = FaultPlan(faults)
+        self.faults: FaultPlan = FaultPlan(faults)
         self.url = ""
 
     @property
