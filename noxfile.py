@@ -65,13 +65,13 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The test suite on every Python at hand; on the first one also the coverage of each module."""
     _install_with_speech(session)
-    suite = ("-m", "pytest", "-m", f"not ({WHOLE})", *session.posargs)
+    # A file stays on one processor: some load a model.
+    suite = ("-m", "pytest", "-m", f"not ({WHOLE})", "-n", "auto", "--dist", "loadfile", *session.posargs)
     if session.python != PYTHONS[0]:
         session.run("python", *suite)
         return
     session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
-    session.run("coverage", "run", *suite)
-    session.run("coverage", "report")
+    session.run("python", *suite, "--cov", "--cov-report", "term-missing:skip-covered")
     if not session.posargs:
         session.run("python", "tests/maxi_cov.py")
 
@@ -79,7 +79,7 @@ def tests(session: nox.Session) -> None:
 @nox.session(default=False)
 def e2e(session: nox.Session) -> None:
     """The whole program as a user installs it: sockets, real time, a sound card, a browser, the demo."""
-    session.install(".[emulator]", *_group("test"))
+    session.install(".[emulator]", *_group("test"), *_group("voices"))
     session.run("pytest", "-m", WHOLE, *session.posargs)
     session.run("voicelive-agent", "demo", "--fast", "--out", session.create_tmp())
 
@@ -98,15 +98,20 @@ def bench(session: nox.Session) -> None:
     session.install(".[emulator]", *_group("test"))
     for script in sorted(Path("tests/benchmarks").glob("bench_*.py")):
         session.log(f"--- {script.name}")
-        session.run("python", str(script), *session.posargs)
+        # Some are parts of the package of tests, others import their neighbours.
+        neighbours = {"PYTHONPATH": str(script.parent)}
+        session.run("python", "-m", f"tests.benchmarks.{script.stem}", *session.posargs, env=neighbours)
 
 
 @nox.session(default=False, python=PYTHONS[0])
 def fuzz(session: nox.Session) -> None:
-    """Half a minute of every target in tests/fuzz; more with ``-- -max_total_time=600``."""
+    """Half a minute of every target in tests/fuzz; ``-- fuzz_wav -max_total_time=600``: of one, or longer."""
     session.install("-e", ".", *_group("fuzz"))
+    options = [each for each in session.posargs if each.startswith("-")] or ["-max_total_time=30"]
+    wanted = set(session.posargs) - set(options)
     for target in sorted(Path("tests/fuzz").glob("fuzz_*.py")):
-        session.run("python", str(target), *(session.posargs or ("-max_total_time=30",)))
+        if not wanted or target.stem in wanted:
+            session.run("python", str(target), *options)
 
 
 @nox.session(default=False, python=PYTHONS[0])

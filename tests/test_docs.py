@@ -88,7 +88,7 @@ def test_python_is_python(page: Path) -> None:
 
 @pytest.mark.parametrize("page", ["README.md", "docs/index.md", "docs/tutorial/first-agent.md"])
 def test_what_a_beginner_copies_is_part_of_an_example(page: str) -> None:
-    examples = [read(example) for example in (ROOT / "examples").glob("*.py")]
+    examples = [read(example) for example in (ROOT / "examples").rglob("*.py")]
     found = blocks(ROOT / page)
     assert found
     for code in found:

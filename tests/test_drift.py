@@ -178,6 +178,10 @@ async def hold(microphone_off: float, speaker_off: float) -> Day:
     return day
 
 
+pytestmark = pytest.mark.timeout(300)
+"""Of a day: it is minutes where the machine has other things to do, and every line is counted."""
+
+
 @pytest.fixture(scope="module", params=[(PPM, -PPM), (-PPM, PPM)], ids=["fast to slow", "slow to fast"])
 def day(request: pytest.FixtureRequest) -> Day:
     """One day each with the faster and the slower microphone, and the speaker the other way round."""

@@ -377,7 +377,7 @@ def test_a_callable_without_a_signature_is_refused() -> None:
         tool(unreadable)
 
 
-@pytest.mark.parametrize("function", [Shop().no_tool, functools.partial(int), print, 5], ids=str)
+@pytest.mark.parametrize("function", [Shop().no_tool, functools.partial(int), print, 5], ids=type)
 def test_the_decorator_is_for_functions(function: Any) -> None:
     with pytest.raises(ConfigurationError, match="it is not a function"):
         tool(function)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from voicelive_agent._wav import WavFile, read_wav
@@ -118,6 +118,13 @@ class TestGrowing:
         WavWriter(path, RATE).close()
         assert in_file(path) == b""
 
+    def test_no_sound_brings_no_silence_into_the_file(self, tmp_path: Path) -> None:
+        with WavWriter(tmp_path / "out.wav", RATE) as writer:
+            writer.write_silence(5)
+            writer.write(b"")
+            assert in_file(writer.path) == b""
+        assert in_file(writer.path) == bytes(10)
+
     def test_silence_is_not_negative(self, tmp_path: Path) -> None:
         with WavWriter(tmp_path / "out.wav", RATE) as writer:
             with pytest.raises(ValueError, match="cannot append -1 frames"):
@@ -128,6 +135,7 @@ class TestGrowing:
             WavWriter(tmp_path / "missing" / "out.wav", RATE)
 
     @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=30)
+    @example(channels=1, steps=[(False, 1), (True, 0)], rate=8_000)
     @given(
         channels=st.integers(1, 3),
         steps=st.lists(st.tuples(st.booleans(), st.integers(0, 200)), max_size=8),
@@ -145,7 +153,10 @@ class TestGrowing:
             watch(writer, look)
             silence = b""
             for sound, frames in steps:
-                if sound:
+                if sound and not frames:
+                    writer.write(b"")  # brings no silence along
+                    assert in_file(writer.path, rate, channels) == allowed[-1]
+                elif sound:
                     pcm = ramp(frames * channels, len(allowed[-1]))
                     allowed = [allowed[-1], allowed[-1] + silence + pcm]
                     silence = b""

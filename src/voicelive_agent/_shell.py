@@ -371,6 +371,9 @@ class Shell:
                 message = wire.decode(await receive())
                 logger.debug("< %s", type(message).__name__)
                 self.step(self.conversation.receive, message)
+                if isinstance(message, wire.AudioDelta):
+                    # It comes in bursts, and their beginning has to sound before the rest is read.
+                    await asyncio.sleep(0)
         except ConnectionEnded as ended:
             self.close(ended.verdict)
 

@@ -45,6 +45,8 @@ class WavWriter:
         frames, rest = divmod(len(pcm), self.format.frame_bytes)
         if rest:
             raise ValueError(f"{len(pcm)} bytes are not whole frames of {self.format.frame_bytes} bytes")
+        if not frames:
+            return  # no sound that silence before it could be in the file with
         self._put(self._end, pcm)
         self.frames += frames
         self._describe()

@@ -2,9 +2,9 @@
 
     python -m tests.emulator.compare_orders
 
-Run it in the project's directory. Every recording of the service in ``data/`` is a scenario: what its client sent is
-sent to the emulator, and the events of both are aligned. Times, ids, words and the number of deltas are not compared;
-everything else of the order is, and of the kind what the recording tells: types, roles and statuses.
+Run it in the project's directory. Every recording of the service in ``data/`` is a scenario: what its client sent
+is sent to the emulator, and the events of both are aligned. Times, ids, words and the number of deltas are not
+compared; everything else of the order is, and of the kind what the recording tells: types, roles and statuses.
 
 From an excerpt its recorder left events out, mostly those of a turn like the one before. What it does not show is
 therefore no difference there; what it does show has to be there, in its place.
@@ -62,8 +62,13 @@ def user_item(text: str) -> dict[str, Any]:
 
 
 def replayed(name: str) -> list[dict[str, Any]]:
-    """What the emulator answers to the client of a trace. For its audio, of which little was kept: a second's noise."""
-    brain = ScriptedBrain([(r"weather in (\w+)", Call("get_weather", {"city": r"\1"}))])
+    """What the emulator says to the client of a trace, in the service's words.
+
+    The client's audio, of which little was kept, is a second's noise.
+    """
+    ends = (event for event in trace(name, "received") if event["type"] == "response.audio_transcript.done")
+    words = next((event["transcript"] for event in ends), "")
+    brain = ScriptedBrain([(r"weather in (\w+)", Call("get_weather", {"city": r"\1"})), ("", words)])
     driver = Driver(model="gpt-realtime", brain=brain)
     spoken = False
     for message in trace(name, "sent"):

@@ -9,12 +9,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._options import Job, Options
-from .protocols import Action, Brain, Call, Ears, Fail, Listener, Prompting, Say, Transcript, Turn, Voice, Wait
+from .protocols import (
+    Action,
+    Annotate,
+    Brain,
+    Call,
+    Ears,
+    Fail,
+    Invocation,
+    Listener,
+    Prompting,
+    Say,
+    Search,
+    SpokenPiece,
+    SpokenWord,
+    TimedVoice,
+    Transcript,
+    Turn,
+    Voice,
+    Wait,
+)
 
 if TYPE_CHECKING:
     from .echo import EchoBrain
+    from .faults import Fault, FaultScript
     from .mcp import HttpMcpClient, McpClient, McpError, McpResult, McpServer, McpTool
     from .openai_compatible import OpenAIBrain
+    from .proxy import serve_proxy
+    from .recording import Recorder, load_recording
+    from .replay import ReplayOptions, replaying
     from .script import Script
     from .scripted import EnergyEars, ScriptedBrain, ToneVoice
     from .server import Server, serve
@@ -22,6 +45,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Action",
+    "Annotate",
     "Brain",
     "Call",
     "Ears",
@@ -29,7 +53,10 @@ __all__ = [
     "EmulatorSession",
     "EnergyEars",
     "Fail",
+    "Fault",
+    "FaultScript",
     "HttpMcpClient",
+    "Invocation",
     "Job",
     "Listener",
     "McpClient",
@@ -40,16 +67,25 @@ __all__ = [
     "OpenAIBrain",
     "Options",
     "Prompting",
+    "Recorder",
+    "ReplayOptions",
     "Say",
     "Script",
     "ScriptedBrain",
+    "Search",
     "Server",
+    "SpokenPiece",
+    "SpokenWord",
+    "TimedVoice",
     "ToneVoice",
     "Transcript",
     "Turn",
     "Voice",
     "Wait",
+    "load_recording",
+    "replaying",
     "serve",
+    "serve_proxy",
 ]
 
 # Imported on use: the session needs numpy, the server aiohttp.
@@ -57,6 +93,8 @@ _LAZY = {
     "EchoBrain": "echo",
     "EmulatorSession": "session",
     "EnergyEars": "scripted",
+    "Fault": "faults",
+    "FaultScript": "faults",
     "HttpMcpClient": "mcp",
     "McpClient": "mcp",
     "McpError": "mcp",
@@ -64,11 +102,16 @@ _LAZY = {
     "McpServer": "mcp",
     "McpTool": "mcp",
     "OpenAIBrain": "openai_compatible",
+    "Recorder": "recording",
+    "ReplayOptions": "replay",
     "Script": "script",
     "ScriptedBrain": "scripted",
     "Server": "server",
     "ToneVoice": "scripted",
+    "load_recording": "recording",
+    "replaying": "replay",
     "serve": "server",
+    "serve_proxy": "proxy",
 }
 
 

@@ -82,7 +82,8 @@ class Plan:
             else:
                 self._answer(frame)
         closed = recording.closed
-        self.closing = None if closed is None or closed.sender == "client" else (closed.code, closed.reason)
+        served = None if closed is None or closed.sender == "client" else (closed.code, closed.reason)
+        self.closing: tuple[int | None, str] | None = served
         """The close code and reason, if it was the service that ended the connection."""
         if closed is not None and self.closing is not None:
             self._step(None, 0, closed.t_ms)

@@ -67,17 +67,23 @@ class Step:
 
 
 class Stream:
-    """Steps that happen strictly one after the other."""
+    """Steps that happen strictly one after the other.
+
+    Gaps count from when a step was due, not from when it happened: whoever polls a little late does so every time,
+    and over a long answer that would add up.
+    """
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline = timeline
         self._steps: deque[Step] = deque()
-        self._last = 0.0
+        self._added: deque[float] = deque()  # when each of them was
+        self._due = 0.0  # the latest step that was armed
         self._armed = 0  # the wake-up that counts; those of an earlier number were overtaken by a cut
 
     def add(self, step: Step) -> None:
         """Put a step at the end."""
         self._steps.append(step)
+        self._added.append(self._timeline.now)
         if len(self._steps) == 1:
             self._arm()
 
@@ -85,18 +91,19 @@ class Stream:
         """Take out all steps that have not happened yet."""
         steps = list(self._steps)
         self._steps.clear()
+        self._added.clear()
+        self._due = min(self._due, self._timeline.now)  # what was armed for later never happens
         self._armed += 1
         return steps
 
     def _arm(self) -> None:
         step, armed = self._steps[0], self._armed
-        due = max(self._timeline.now, self._last + step.gap, step.not_before)
-        self._timeline.at(due, lambda: self._go(armed))
+        self._due = max(self._added.popleft(), self._due + step.gap, step.not_before)
+        self._timeline.at(self._due, lambda: self._go(armed))
 
     def _go(self, armed: int) -> None:
         if armed != self._armed:
             return
-        self._last = self._timeline.now
         step = self._steps.popleft()
         if self._steps:
             self._arm()

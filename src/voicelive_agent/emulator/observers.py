@@ -14,7 +14,7 @@ from typing import Any, Protocol
 __all__ = ["ConnectionInfo", "Observer", "Observers"]
 
 _log = logging.getLogger("voicelive_agent.emulator")
-_SECRET = ("api-key", "Authorization", "authorization", "agent-access-token")
+_SECRET = ("api-key", "authorization", "agent-access-token")
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class ConnectionInfo:
     @classmethod
     def of(cls, number: int, query: Mapping[str, str], opened_at: float) -> ConnectionInfo:
         """The description of a connection with this query string."""
-        shown = {name: "***" if name in _SECRET else value for name, value in query.items()}
+        shown = {name: "***" if name.lower() in _SECRET else value for name, value in query.items()}
         return cls(number, query.get("model", ""), shown, opened_at)
 
 

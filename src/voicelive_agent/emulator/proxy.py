@@ -67,7 +67,7 @@ class Proxy:
         ssl_context: ssl.SSLContext | None,
     ) -> None:
         self.url = ""
-        self.upstream = str(upstream)
+        self.upstream: str = str(upstream)
         self._upstream = upstream
         self._observers = Observers(observers)
         self._watched = bool(observers)

@@ -14,6 +14,8 @@ import anyio
 from aiohttp import WSCloseCode, web
 
 from ..errors import ConfigurationError
+from ._agents import check_query
+from ._errors import ClientError
 from ._fault_socket import abort, error_response, redirected, refused
 from ._options import Options
 from ._workers import Workers
@@ -56,7 +58,7 @@ class Server:
         self._workers = Workers()
         self._open: dict[int, Connection] = {}
         self._ending = asyncio.Event()
-        self.faults = FaultPlan(faults)
+        self.faults: FaultPlan = FaultPlan(faults)
         self.url = ""
 
     @property
@@ -162,6 +164,10 @@ class Server:
             return error_response(400, "BadRequest", "The query parameter 'api-version' is required.")
         if not query.get("model") and not agent:
             return error_response(400, "BadRequest", "The query parameter 'model' is required without an agent.")
+        try:
+            check_query(query)
+        except ClientError as error:
+            return error_response(400, "BadRequest", error.message)
         return None
 
     async def close(self) -> None:

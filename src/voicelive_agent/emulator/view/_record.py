@@ -71,15 +71,16 @@ class Record:
     def __init__(self, info: ConnectionInfo, now: float, budget: Budget) -> None:
         self.info = info
         self._opened = now
-        self.seq = 0
+        self.seq: int = 0
         self.ended: tuple[float, int | None, str] | None = None
         """Seconds since the opening, close code and reason."""
         self._plain: deque[Entry] = deque(maxlen=EVENTS)
         self._audio: deque[Entry] = deque(maxlen=EVENTS)
         self._lines: dict[str, Line] = {}
-        self.user, self.agent = Track(budget), Track(budget)
+        self.user: Track = Track(budget)
+        self.agent: Track = Track(budget)
         self.cut: dict[str, float] = {"number": 0, "at": 0.0}
-        self.model = info.model
+        self.model: str = info.model
         self._input, self._output, self._session_output = Format(), Format(), Format()
         self._interrupts = True
         self._speaking = False

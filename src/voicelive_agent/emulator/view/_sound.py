@@ -104,7 +104,7 @@ class Budget:
     def __init__(self, limit: int = TOTAL_BYTES) -> None:
         self._limit = limit
         self._owners: OrderedDict[Chunk, Track] = OrderedDict()
-        self.used = 0
+        self.used: int = 0
 
     def took(self, track: Track, chunk: Chunk) -> None:
         """A track keeps one more chunk."""
@@ -127,11 +127,11 @@ class Track:
         self._longest_s = longest_s
         self._kept_s = 0.0
         self.chunks: deque[Chunk] = deque()
-        self.count = 0
+        self.count: int = 0
         """How many chunks there ever were."""
-        self.position_s = 0.0
+        self.position_s: float = 0.0
         """Seconds of audio there ever were."""
-        self.end_s = 0.0
+        self.end_s: float = 0.0
         """When all of it is over, in seconds since the session was opened."""
 
     def add(self, audio: str, format: Format, at_s: float, item_id: str = "") -> None:
