@@ -99,7 +99,8 @@ TABLE = {
     "emulator/faults emulator/_fault_actions emulator/_fault_script emulator/_fault_json": "emulator/faults "
     "emulator/fault_rows",
     "emulator/replay emulator/_matching emulator/_replay_plan": "emulator/replay",
-    "emulator/script emulator/_script_file emulator/_script_rules emulator/_script_yaml": "emulator/script",
+    "emulator/script emulator/_script_file emulator/_script_rules emulator/_script_yaml "
+    "emulator/_written": "emulator/script",
     "emulator/echo": "emulator/echo",
     "emulator/_client_events emulator/_images emulator/_turn_input": "emulator/client_events",
     "emulator/_avatar emulator/_sdp": "emulator/avatar",

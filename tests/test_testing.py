@@ -145,6 +145,19 @@ def test_virtual_time_does_not_jump_while_a_thread_of_the_executor_works() -> No
     assert time.monotonic() - began >= 0.05  # a sleep beside a thread is a real one
 
 
+def test_virtual_time_does_not_jump_while_the_executor_ends() -> None:
+    class Slow(ThreadPoolExecutor):
+        def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+            time.sleep(0.2)
+            super().shutdown(wait, cancel_futures=cancel_futures)
+
+    async def leave_it_to_the_end() -> None:
+        asyncio.get_running_loop().set_default_executor(Slow(1))
+        await asyncio.to_thread(int)
+
+    run_virtual(leave_it_to_the_end)  # from Python 3.12 on it warns after five minutes, which are an error here
+
+
 def test_virtual_time_does_not_jump_while_a_socket_is_open() -> None:
     async def talk() -> bytes:
         ours, theirs = socket.socketpair()

@@ -25,7 +25,7 @@ from voicelive_agent.emulator import Call, EnergyEars, Options, ScriptedBrain
 from .driver import Driver, noise, silence
 
 Json = Mapping[str, Any]
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 _FACTS = {
     "item": ("type", "role", "status"),
     "part": ("type",),

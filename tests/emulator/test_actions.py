@@ -17,7 +17,7 @@ from voicelive_agent.emulator.protocols import Annotate, Fail, Invocation, Searc
 
 from .driver import Driver, Event, every, noise, only, silence, types
 
-SERVER: dict[str, Any] = json.loads((Path(__file__).parent / "data/events.json").read_text("utf-8"))["server"]
+SERVER: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data/events.json").read_text("utf-8"))["server"]
 TRANSCRIPT = "response.audio_transcript.done"
 
 

@@ -20,7 +20,7 @@ from voicelive_agent.emulator._client_events import CLIENT_EVENTS
 from .asking import refusal, user
 from .driver import Driver, noise, only, silence, types
 
-CLIENT: dict[str, Any] = json.loads((Path(__file__).parent / "data/events.json").read_text("utf-8"))["client"]
+CLIENT: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data/events.json").read_text("utf-8"))["client"]
 ECHO_REFERENCE = {"type": "server_echo_cancellation", "reference_source": "client", "channels": 2}
 AUDIO = base64.b64encode(noise(0.5)).decode()
 

@@ -18,7 +18,7 @@ from .scenarios import SCENARIOS
 
 HERE = Path(__file__).parent
 DOCUMENT = (HERE.parents[1] / "docs/reference/emulator-events.md").read_text("utf-8")
-EVENTS: dict[str, Any] = json.loads((HERE / "data/events.json").read_text("utf-8"))
+EVENTS: dict[str, Any] = json.loads((HERE.parent / "data/events.json").read_text("utf-8"))
 IMPLEMENTED = {"yes", "on request", "as a guess"}
 SOURCES = {"trace", "SDK", "docs", "guess", "place: guess"}
 

@@ -10,22 +10,24 @@ from typing import Any
 
 import pytest
 
-from voicelive_agent.emulator import Call, EnergyEars, Options, ScriptedBrain
+from voicelive_agent.emulator import Call, Options, ScriptedBrain
 
 from .compare_orders import (
     INTERLEAVED,
     SCENARIOS,
     Difference,
     Scenario,
+    cascade_call,
+    cascade_spoken_turn,
     differences,
     found,
     kinds,
     main,
+    realtime_barge_in,
     scenario,
     trace,
-    user_item,
 )
-from .driver import Driver, Event, collapsed, noise, only, silence, types
+from .driver import Driver, Event, collapsed, only, types
 
 HERE = Path(__file__).parent
 DOCUMENT = (HERE.parents[1] / "docs/reference/emulator-differences.md").read_text("utf-8")
@@ -90,8 +92,8 @@ def test_the_documentation_names_every_difference_in_order_and_no_other() -> Non
 
 
 def test_every_recording_is_compared() -> None:
-    traces = {path.stem.removeprefix("voicelive__test_") for path in (HERE / "data/traces").glob("*.jsonl")}
-    shown = set(re.findall(r'"scenario": "(\w+)"', (HERE / "data/orders.jsonl").read_text("utf-8")))
+    traces = {path.stem.removeprefix("voicelive__test_") for path in (HERE.parent / "data/traces").glob("*.jsonl")}
+    shown = set(re.findall(r'"scenario": "(\w+)"', (HERE.parent / "data/orders.jsonl").read_text("utf-8")))
     assert set(SCENARIOS) == traces | shown
 
 
@@ -160,6 +162,7 @@ def test_realtime_spoken_turn_has_the_recorded_order_and_fields() -> None:
 
 @pytest.mark.parametrize("name", ["test_text_in_audio_out_turn", "test_tool_call_round"])
 def test_realtime_typed_turn_has_the_recorded_order_and_fields(name: str) -> None:
+    assert {"conversation.item.create", "response.create"} <= set(types(sent(name)))  # the client's own messages
     brain = ScriptedBrain([(r"weather in (\w+)", Call("get_weather", {"city": r"\1"}))])
     driver = Driver(model="gpt-realtime", brain=brain)
     call_id = None
@@ -197,24 +200,8 @@ def test_realtime_part_is_empty_at_its_end_though_the_item_has_the_text() -> Non
 
 def test_realtime_answer_cut_off_by_speech_has_the_recorded_order() -> None:
     recorded = scenario("realtime_azure_voice_response_cancelled_by_bargein")
-    driver = Driver(
-        model="gpt-realtime-2",
-        options=Options(realtime_factor=1.0),
-        brain=ScriptedBrain([("story", "Once upon a time there was a very long story indeed.")]),
-    )
-    driver.update(
-        turn_detection={"type": "azure_semantic_vad_multilingual"},
-        voice={"type": "azure-standard", "name": "en-US-AvaNeural"},
-        input_audio_transcription={"model": "azure-speech"},
-        modalities=["text", "audio"],
-    )
-    driver.send("conversation.item.create", item=user_item("Tell me a story"))
-    driver.send("response.create")
-    driver.wait(1.3)
-    start = len(driver.log)
-    driver.append(silence(0.4) + noise(0.8) + silence(0.6))
-    driver.wait(0.1)
-    ours = driver.events[start:]
+    events = realtime_barge_in()
+    ours = events[types(events).index("input_audio_buffer.speech_started") :]
     begin = types(recorded).index("input_audio_buffer.speech_started")
     until = types(ours).index("response.created") + 1
     # The transcript comes when it is ready; in the recording that was after response.created.
@@ -237,58 +224,40 @@ def test_realtime_answer_cut_off_by_speech_has_the_recorded_order() -> None:
 
 def test_cascade_spoken_turn_has_the_recorded_order() -> None:
     recorded = scenario("cascade_spoken_turn")
-    driver = Driver(model="gpt-4.1")
-    driver.update(
-        turn_detection={
-            "type": "azure_semantic_vad_multilingual",
-            "languages": ["en", "fr"],
-            "end_of_utterance_detection": {"model": "semantic_detection_v1_multilingual", "timeout_ms": 800},
-        },
-        input_audio_noise_reduction={"type": "azure_deep_noise_suppression"},
-        input_audio_echo_cancellation={"type": "server_echo_cancellation"},
-    )
-    driver.speak()
-    assert order(driver.events) == order(recorded)
-    assert linked(driver.events) == linked(recorded)
+    events = cascade_spoken_turn()
+    assert order(events) == order(recorded)
+    assert linked(events) == linked(recorded)
     for kind in ("response.output_item.added", "response.output_item.done"):
         theirs = next(event for event in recorded if event["type"] == kind)["item"]["status"]
-        assert only(driver.events, kind)["item"]["status"] == theirs
+        assert only(events, kind)["item"]["status"] == theirs
     theirs = next(event for event in recorded if event["type"] == "response.done")
-    done = only(driver.events, "response.done")["response"]
+    done = only(events, "response.done")["response"]
     assert done["status"] == theirs["status"]
     assert shape(done["usage"]) == shape(theirs["usage"])
-    assert only(driver.events, "response.created")["response"]["conversation_id"] == ""
+    assert only(events, "response.created")["response"]["conversation_id"] == ""
 
 
 def test_cascade_call_has_the_recorded_order_and_predecessors() -> None:
     """Two turns talked over after their answers had been delivered, then a function call."""
     recorded = scenario("cascade_bargein_and_function_call")
-    driver = Driver(
-        model="gpt-4.1-mini",
-        query={"api-version": "2025-10-01"},
-        ears=EnergyEars(["one", "two", "three", "please hang up"]),
-        brain=ScriptedBrain([("hang up", Call("end_call", {}))]),
-    )
-    driver.update(turn_detection={"type": "server_vad", "threshold": 0.7, "silence_duration_ms": 550})
-    for _ in range(4):
-        driver.speak()
+    events = cascade_call()
     # The recording leaves out what an earlier turn had already shown; the whole first and last turns remain.
     last_turn = "input_audio_buffer.speech_started"
-    assert order(tail(driver.events, last_turn)) == order(tail(recorded, last_turn))
-    users = [link for link in linked(driver.events) if link[0] == "input_audio_buffer.committed"]
+    assert order(tail(events, last_turn)) == order(tail(recorded, last_turn))
+    users = [link for link in linked(events) if link[0] == "input_audio_buffer.committed"]
     assert [previous for _, _, previous in users] == [None, *[mine for _, mine, _ in users[:-1]]]
     theirs = [event for event in recorded if event["type"] == "input_audio_buffer.committed"]
     assert [event["previous_item_id"] for event in theirs] == [None, *[e["item_id"] for e in theirs[:-1]]]
-    assert not [event for event in driver.events if event["type"] == "conversation.item.truncated"]
-    statuses = [event["response"]["status"] for event in driver.events if event["type"] == "response.done"]
+    assert not [event for event in events if event["type"] == "conversation.item.truncated"]
+    statuses = [event["response"]["status"] for event in events if event["type"] == "response.done"]
     assert statuses == ["completed"] * 4
-    created = only(driver.events[:1], "session.created")["session"]
+    created = only(events[:1], "session.created")["session"]
     first = recorded[0]
     assert created["model"] == first["model"]
     assert created["expires_at"] - 1_800_000_000 == first["expires_in_s"]
     assert {key: created["turn_detection"][key] for key in first["turn_detection"]} == first["turn_detection"]
     usage = next(event["usage"] for event in recorded if "usage" in event)
-    ours = next(event for event in driver.events if event["type"] == "response.done")["response"]["usage"]
+    ours = next(event for event in events if event["type"] == "response.done")["response"]["usage"]
     assert shape(ours) == shape(usage)
 
 

@@ -22,7 +22,7 @@ from voicelive_agent.emulator.protocols import SpokenPiece, SpokenWord, Wait
 
 from .driver import Driver, Event, audio_of, every, noise, only, silence, types
 
-SERVER: dict[str, Any] = json.loads((Path(__file__).parent / "data/events.json").read_text("utf-8"))["server"]
+SERVER: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data/events.json").read_text("utf-8"))["server"]
 TEXT = "Good morning, Ada. It is a quarter past nine. Shall we begin?"
 WORD, WORDS_DONE = "response.audio_timestamp.delta", "response.audio_timestamp.done"
 VISEME, VISEMES_DONE = "response.animation_viseme.delta", "response.animation_viseme.done"

@@ -25,7 +25,7 @@ from voicelive_agent.emulator import Call, EnergyEars, Options, ScriptedBrain, S
 
 from .driver import noise, silence
 
-SERVER_EVENTS: dict[str, Any] = json.loads((Path(__file__).parent / "data/events.json").read_text("utf-8"))[
+SERVER_EVENTS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data/events.json").read_text("utf-8"))[
     "server"
 ]
 DOCUMENT = (Path(__file__).parents[2] / "docs/reference/emulator-differences.md").read_text("utf-8")

@@ -11,7 +11,7 @@ from azure.ai.voicelive import models
 
 from .scenarios import SCENARIOS
 
-SERVER: dict[str, Any] = json.loads((Path(__file__).parent / "data/events.json").read_text("utf-8"))["server"]
+SERVER: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data/events.json").read_text("utf-8"))["server"]
 UNTYPED = {"conversation.item.done"}
 """Leaks from the model behind; recorded, but the SDK has no class for it."""
 

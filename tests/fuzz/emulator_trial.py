@@ -18,7 +18,7 @@ from voicelive_agent.emulator import Call, EmulatorSession, EnergyEars, Job, Opt
 from voicelive_agent.emulator.mcp import McpError, McpResult, McpServer, McpTool
 
 EVENTS: dict[str, Any] = json.loads(
-    (Path(__file__).parents[1] / "emulator" / "data" / "events.json").read_text(encoding="utf-8")
+    (Path(__file__).parents[1] / "data" / "events.json").read_text(encoding="utf-8")
 )
 UNTYPED = {"conversation.item.done"}
 """On the wire, but in no version of the SDK."""

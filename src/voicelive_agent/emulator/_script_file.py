@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import json
-import math
 import re
 import runpy
 import traceback
@@ -13,12 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import ConfigurationError
 from ._script_rules import Kind, Rule, When, groups_in
 from ._script_yaml import Located, parse_yaml
+from ._written import Where, near, only, positive, shown, text_of, whole
 from .protocols import Action, Call, Fail, Say, Turn, Wait
 
-__all__ = ["ScriptContent", "read_script"]
+__all__ = ["ScriptContent", "content_of", "read_script"]
 
 _STEPS = {"say": ("realtime_factor",), "call": ("arguments",), "wait_ms": (), "fail": ("code",)}
 """What can be done, and what may be said about it beside it."""
@@ -38,7 +36,7 @@ class ScriptContent:
 
 def read_script(path: Path) -> ScriptContent:
     """The content of a script file; raises ConfigurationError."""
-    where = _Where(str(path))
+    where = Where(str(path))
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -48,10 +46,10 @@ def read_script(path: Path) -> ScriptContent:
     data = parse_yaml(text, str(path))
     if not isinstance(data, Mapping):
         raise where.wrong("is not a mapping", "Begin with 'rules:' and a list of rules.")
-    return _content(data, where)
+    return content_of(data, where)
 
 
-def _python(path: Path, where: _Where) -> ScriptContent:
+def _python(path: Path, where: Where) -> ScriptContent:
     try:
         names = runpy.run_path(str(path))
     except SyntaxError as error:
@@ -63,43 +61,42 @@ def _python(path: Path, where: _Where) -> ScriptContent:
     given: dict[str, Any] = {name: names[name] for name in ("rules", "transcripts", "answer") if name in names}
     answer = given.pop("answer", None)
     if answer is None:
-        return _content(given, where)
+        return content_of(given, where)
     if not callable(answer) or "rules" in given:
         fault = "has 'rules' as well as 'answer'" if "rules" in given else "has an 'answer' that is no function"
         raise where.wrong(fault, "Define answer(turn), which yields actions, or a list of rules.")
     return ScriptContent((), _transcripts(given, where), answer)
 
 
-def _content(data: Mapping[str, Any], where: _Where) -> ScriptContent:
-    _only(data, ("rules", "transcripts"), where)
+def content_of(data: Mapping[str, Any], where: Where) -> ScriptContent:
+    """The rules and transcripts of a mapping that has been read; raises ConfigurationError."""
+    only(data, ("rules", "transcripts"), where)
     if "rules" not in data:
         raise where.wrong("has no 'rules'", "Add 'rules:' with a list of rules.")
     rules = data["rules"]
     if not isinstance(rules, list):
-        raise where.inside(data, "rules").wrong(
-            f"must be a list, not {_shown(rules)}", "Begin each rule with '-'."
-        )
+        raise where.inside(data, "rules").wrong(f"must be a list, not {shown(rules)}", "Begin each rule with '-'.")
     numbered = ((rule, where.inside(rules, index, f"rule {index + 1}")) for index, rule in enumerate(rules))
     return ScriptContent([_rule(rule, place) for rule, place in numbered], _transcripts(data, where))
 
 
-def _transcripts(data: Mapping[str, Any], where: _Where) -> list[str]:
+def _transcripts(data: Mapping[str, Any], where: Where) -> list[str]:
     given = data.get("transcripts", [])
     place = where.inside(data, "transcripts")
     if not isinstance(given, list | tuple):
-        raise place.wrong(f"must be a list, not {_shown(given)}", "Write one text for each utterance.")
-    return [_text(each, place.inside(given, index)) for index, each in enumerate(given)]
+        raise place.wrong(f"must be a list, not {shown(given)}", "Write one text for each utterance.")
+    return [text_of(each, place.inside(given, index)) for index, each in enumerate(given)]
 
 
 # --- Rules ------------------------------------------------------------------------------------------------
 
 
-def _rule(rule: Any, where: _Where) -> Rule:
+def _rule(rule: Any, where: Where) -> Rule:
     if not isinstance(rule, Mapping):
-        raise where.wrong(f"must be a mapping, not {_shown(rule)}", "Write 'when:' and what to do.")
+        raise where.wrong(f"must be a mapping, not {shown(rule)}", "Write 'when:' and what to do.")
     steps = [name for name in (*_STEPS, *_SEVERAL) if name in rule]
     beside = [name for names in _STEPS.values() for name in names]
-    _only(rule, ("when", *_STEPS, *_SEVERAL, *beside), where)
+    only(rule, ("when", *_STEPS, *_SEVERAL, *beside), where)
     if "when" not in rule:
         raise where.wrong("has no 'when'", "Say what has to happen, for example 'when: anything'.")
     if len(steps) != 1:
@@ -107,7 +104,7 @@ def _rule(rule: Any, where: _Where) -> Rule:
         raise where.wrong(found, f"Give it one of {', '.join((*_STEPS, *_SEVERAL))}; several go into 'do'.")
     when = _when(rule["when"], where.inside(rule, "when"))
     if steps[0] in _SEVERAL:
-        _only(rule, ("when", *steps), where)
+        only(rule, ("when", *steps), where)
         alternatives = _several(rule[steps[0]], where.inside(rule, steps[0]), in_turn=steps[0] == "in_turn")
     else:
         step = Located({name: value for name, value in rule.items() if name != "when"}, where.lines(rule))
@@ -116,26 +113,26 @@ def _rule(rule: Any, where: _Where) -> Rule:
     return Rule(when, alternatives)
 
 
-def _when(given: Any, where: _Where) -> When:
+def _when(given: Any, where: Where) -> When:
     if isinstance(given, str):
         if given not in _WORDS:
-            fix = f"Use {', '.join(_WORDS)}, or a mapping with {', '.join(_CONDITIONS)}.{_near(given, _WORDS)}"
+            fix = f"Use {', '.join(_WORDS)}, or a mapping with {', '.join(_CONDITIONS)}.{near(given, _WORDS)}"
             raise where.wrong(f"does not know {given!r}", fix)
         return When("said", re.compile(""), whole=True) if given == "nothing" else When(_kind(_WORDS[given]))
     if not isinstance(given, Mapping) or not given:
-        raise where.wrong(f"must be a word or a mapping, not {_shown(given)}", f"Use {', '.join(_WORDS)}.")
-    _only(given, _CONDITIONS, where)
+        raise where.wrong(f"must be a word or a mapping, not {shown(given)}", f"Use {', '.join(_WORDS)}.")
+    only(given, _CONDITIONS, where)
     if "says" in given and "matches" in given:
         raise where.wrong("has 'says' as well as 'matches'", "Keep one of them.")
-    turn = _whole(given["turn"], where.inside(given, "turn")) if "turn" in given else None
+    turn = whole(given["turn"], where.inside(given, "turn")) if "turn" in given else None
     if "silence_ms" in given:
         if set(given) & {"says", "matches", "output_of"}:
             raise where.wrong("has 'silence_ms' beside words", "A silence has none: make it two rules.")
         return When(
-            "silence", silence_ms=_positive(given["silence_ms"], where.inside(given, "silence_ms")), turn=turn
+            "silence", silence_ms=positive(given["silence_ms"], where.inside(given, "silence_ms")), turn=turn
         )
     kind: Kind = "output" if "output_of" in given else "said"
-    name = _text(given["output_of"], where.inside(given, "output_of")) if kind == "output" else None
+    name = text_of(given["output_of"], where.inside(given, "output_of")) if kind == "output" else None
     if "says" in given:
         return When(kind, _exact(given["says"], where.inside(given, "says")), whole=True, name=name, turn=turn)
     if "matches" in given:
@@ -148,21 +145,21 @@ def _kind(word: str) -> Kind:
     return kinds[word]
 
 
-def _exact(given: Any, where: _Where) -> re.Pattern[str]:
+def _exact(given: Any, where: Where) -> re.Pattern[str]:
     """Exactly these words (or those, of a list), in any case and with any punctuation."""
     sentences = given if isinstance(given, list) else [given]
     if not sentences:
         raise where.wrong("is empty", "Write what the user says.")
-    words = [re.findall(r"\w+", _text(each, where)) for each in sentences]
+    words = [re.findall(r"\w+", text_of(each, where)) for each in sentences]
     if not all(words):
         raise where.wrong("has no words", "Write what the user says, or 'when: nothing'.")
     either = "|".join(r"\W+".join(map(re.escape, each)) for each in words)
     return re.compile(rf"\W*(?:{either})\W*", re.IGNORECASE)
 
 
-def _pattern(given: Any, where: _Where) -> re.Pattern[str]:
+def _pattern(given: Any, where: Where) -> re.Pattern[str]:
     try:
-        return re.compile(_text(given, where), re.IGNORECASE)
+        return re.compile(text_of(given, where), re.IGNORECASE)
     except re.error as error:
         fix = "Correct it; in YAML write it in single quotes."
         raise where.wrong(f"is not a regular expression: {error}", fix) from error
@@ -171,9 +168,9 @@ def _pattern(given: Any, where: _Where) -> re.Pattern[str]:
 # --- What is done -----------------------------------------------------------------------------------------
 
 
-def _several(given: Any, where: _Where, *, in_turn: bool) -> list[list[Action]]:
+def _several(given: Any, where: Where, *, in_turn: bool) -> list[list[Action]]:
     if not isinstance(given, list) or not given:
-        raise where.wrong(f"must be a list, not {_shown(given)}", "Begin each step with '-'.")
+        raise where.wrong(f"must be a list, not {shown(given)}", "Begin each step with '-'.")
     places = [where.inside(given, index, f"step {index + 1}") for index in range(len(given))]
     if not in_turn:
         return [[_step(step, place) for step, place in zip(given, places, strict=True)]]
@@ -183,40 +180,40 @@ def _several(given: Any, where: _Where, *, in_turn: bool) -> list[list[Action]]:
     ]
 
 
-def _step(step: Any, where: _Where) -> Action:
+def _step(step: Any, where: Where) -> Action:
     if isinstance(step, str):
         return Say(step)
     if not isinstance(step, Mapping):
-        raise where.wrong(f"must be a text or a mapping, not {_shown(step)}", f"Use {', '.join(_STEPS)}.")
+        raise where.wrong(f"must be a text or a mapping, not {shown(step)}", f"Use {', '.join(_STEPS)}.")
     names = [name for name in _STEPS if name in step]
     if len(names) != 1:
-        _only(step, tuple(_STEPS), where)
+        only(step, tuple(_STEPS), where)
         found = f"has {' and '.join(map(repr, names))}" if names else "does nothing"
         raise where.wrong(found, f"Give it one of {', '.join(_STEPS)}.")
     [name] = names
-    _only(step, (name, *_STEPS[name]), where)
+    only(step, (name, *_STEPS[name]), where)
     place = where.inside(step, name)
     match name:
         case "say":
-            return Say(_text(step[name], place), _factor(step, where))
+            return Say(text_of(step[name], place), _factor(step, where))
         case "call":
-            return Call(_text(step[name], place), _arguments(step, where))
+            return Call(text_of(step[name], place), _arguments(step, where))
         case "wait_ms":
-            return Wait(_positive(step[name], place))
+            return Wait(positive(step[name], place))
         case _:
-            code = _text(step["code"], where.inside(step, "code")) if "code" in step else "server_error"
-            return Fail(_text(step[name], place), code)
+            code = text_of(step["code"], where.inside(step, "code")) if "code" in step else "server_error"
+            return Fail(text_of(step[name], place), code)
 
 
-def _factor(step: Mapping[str, Any], where: _Where) -> float | None:
+def _factor(step: Mapping[str, Any], where: Where) -> float | None:
     given = step.get("realtime_factor")
-    return None if given is None else _positive(given, where.inside(step, "realtime_factor"))
+    return None if given is None else positive(given, where.inside(step, "realtime_factor"))
 
 
-def _arguments(step: Mapping[str, Any], where: _Where) -> Mapping[str, Any]:
+def _arguments(step: Mapping[str, Any], where: Where) -> Mapping[str, Any]:
     given = step.get("arguments", {})
     if not isinstance(given, Mapping):
-        fault = f"must be a mapping, not {_shown(given)}"
+        fault = f"must be a mapping, not {shown(given)}"
         raise where.inside(step, "arguments").wrong(fault, "Write 'name: value' for each argument.")
     try:
         json.dumps(given, allow_nan=False)
@@ -226,7 +223,7 @@ def _arguments(step: Mapping[str, Any], where: _Where) -> Mapping[str, Any]:
     return given
 
 
-def _check_groups(when: When, alternatives: Sequence[Sequence[Action]], where: _Where) -> None:
+def _check_groups(when: When, alternatives: Sequence[Sequence[Action]], where: Where) -> None:
     """What a text refers to must be in the pattern, or it would fail in the middle of a conversation."""
     known = {*map(str, range(when.pattern.groups + 1)), *when.pattern.groupindex}
     for action in (action for actions in alternatives for action in actions):
@@ -254,67 +251,3 @@ def _texts(value: Any) -> Iterator[str]:
                 yield from _texts(each)
         case _:
             pass
-
-
-# --- Values and places ------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Where:
-    """A place in a script, for what is said about it."""
-
-    file: str
-    line: int | None = None
-    path: tuple[str, ...] = ()
-
-    def at(self, line: int | None) -> _Where:
-        return _Where(self.file, line, self.path)
-
-    def inside(self, container: Any, key: str | int, name: str | None = None) -> _Where:
-        """The place of a value in a mapping or a list."""
-        line = self.lines(container).get(key, self.line)
-        return _Where(self.file, line, (*self.path, name or str(key if isinstance(key, str) else key + 1)))
-
-    @staticmethod
-    def lines(container: Any) -> Mapping[str | int, int]:
-        return getattr(container, "lines", {})
-
-    def wrong(self, fault: str, fix: str) -> ConfigurationError:
-        where = [self.file, *([f"line {self.line}"] if self.line else []), *self.path]
-        return ConfigurationError(f"{', '.join(where)}: {fault}.", hint=fix)
-
-
-def _only(given: Mapping[str, Any], known: Sequence[str], where: _Where) -> None:
-    for key in given:
-        if key not in known:
-            fix = f"Known here: {', '.join(known)}.{_near(key, known)}"
-            raise where.inside(given, str(key)).wrong("is not known", fix)
-
-
-def _near(word: object, known: Sequence[str] | Mapping[str, Any]) -> str:
-    [near, *_] = [*difflib.get_close_matches(str(word), list(known), 1), ""]
-    return f" Did you mean {near!r}?" if near else ""
-
-
-def _shown(value: object) -> str:
-    return "nothing" if value is None else f"{value!r:.40}"
-
-
-def _text(value: Any, where: _Where) -> str:
-    if isinstance(value, str):
-        return value
-    fix = "Put it in quotes: YAML takes yes, no, on, off and numbers for something else."
-    raise where.wrong(f"must be a text, not {_shown(value)}", fix)
-
-
-def _positive(value: Any, where: _Where) -> float:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not 0 < value < math.inf:
-        raise where.wrong(f"must be a number greater than 0, not {_shown(value)}", "Write for example 500.")
-    return float(value)
-
-
-def _whole(value: Any, where: _Where) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise where.wrong(f"must be 1, 2, 3 ..., not {_shown(value)}", "1 is the first time the user speaks.")
-    return value

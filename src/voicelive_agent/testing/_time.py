@@ -63,6 +63,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._thread_is_done)
         return future
 
+    async def shutdown_default_executor(self, *arguments: Any) -> None:
+        """As any loop does; the limit that Python 3.12 and later set is not jumped to while threads end."""
+        self._threads += 1
+        try:
+            await super().shutdown_default_executor(*arguments)
+        finally:
+            self._threads -= 1
+
     def _thread_is_done(self, _: object) -> None:
         self._threads -= 1
 

@@ -28,13 +28,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..emulator._script_file import _content as content
-from ..emulator._script_file import _near as near
-from ..emulator._script_file import _only as only
-from ..emulator._script_file import _positive as positive
-from ..emulator._script_file import _text as text_of
-from ..emulator._script_file import _Where as Where
+from ..emulator._script_file import content_of
 from ..emulator._script_yaml import Located, parse_yaml
+from ..emulator._written import Where, near, only, positive, text_of
 from ..emulator.script import Script
 from ..errors import ConfigurationError, VoiceLiveError
 from ..events import EndReason, State
@@ -197,7 +193,7 @@ class _Reader:
         if isinstance(given, str):
             return Script.load(self._path.parent / given)
         line = self._place("answers").line or 1
-        rules = content(Located({"rules": given}, {"rules": line}), self._place("answers"))
+        rules = content_of(Located({"rules": given}, {"rules": line}), self._place("answers"))
         return Script(rules.rules, name=f"{self._path.name}, answers")
 
     def _setting(self) -> dict[str, Any]:
