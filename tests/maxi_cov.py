@@ -25,7 +25,7 @@ ROOT = TESTS.parent
 
 # modules: their own tests (files without "test_" and ".py"; * stands for several)
 TABLE = {
-    "events": "events",
+    "events _tool_events": "events",
     "errors _connection": "errors",
     "audio": "audio",
     "history": "history",
@@ -48,7 +48,7 @@ TABLE = {
     "_mcp_calls": "mcp_calls",
     "_asking": "asking",
     "_step": "step",
-    "_conversation _answers _waiting": "conversation* answers* updates",
+    "_conversation _answers _waiting _user_speech": "conversation* answers* asking* manual_turns* updates",
     "_pump": "pump",
     "_buffer": "buffer",
     "_hooks": "hooks",

@@ -19,11 +19,11 @@ PACKAGE = "voicelive_agent"
 SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 
 LAYERS = {
-    "values": "errors events audio history _paced _pcm _approval",
+    "values": "errors events _tool_events audio history _paced _pcm _approval",
     "config": "config _combinations _session_* _settings _turn_detection _voices",
     "core": "_wire _outputs _plan _turnclock _turns _playback _requests _responses _corrections _toolcalls _step "
-    "_approvals "
-    "_batches _mcp_calls _waiting _answers _asking _granted _updates _manual_turns _typed _conversation",
+    "_approvals _batches _mcp_calls _waiting _answers _asking _granted _updates _manual_turns _typed _user_speech "
+    "_conversation",
     "tools": "tools _schema _tool_threads",
     "transports": "files _wav* _soundfile devices _device_* _playout _watchdog websocket websocket.*",
     "shell": "_connection _endings _service _pump _buffer _speech _responding "

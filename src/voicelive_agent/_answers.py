@@ -359,11 +359,12 @@ class Answers:
         responses = self.responses
         if responses.in_flight is not None and responses.in_flight.filler:
             self._unwanted = responses.in_flight
-        elif (filler := responses.open) is not None and filler.want is not None and filler.want.filler:
-            if not self._said(filler):
-                for item_id in filler.items:
-                    self._cut(item_id, filler, response_open=True)
-                self._cancel(filler)
+            return
+        filler = responses.open
+        if filler is not None and filler.want is not None and filler.want.filler and not self._said(filler):
+            for item_id in filler.items:
+                self._cut(item_id, filler, response_open=True)
+            self._cancel(filler)
 
     def _see_what_began(self) -> None:
         for response in self.live():

@@ -31,6 +31,7 @@ from ._toolcalls import ToolCalls
 from ._turns import Turns
 from ._typed import TypedItems
 from ._updates import Change, Updates
+from ._user_speech import SPEECH_HANDLERS, UserSpeech
 from ._waiting import Waiting
 from .events import EndReason, State, Verdict
 from .history import History, Role
@@ -91,6 +92,7 @@ class Conversation:
         self._asking = Asking(self._step, self._turns, self._tools, self._answers)
         self._mcp = McpCalls(self._step, self._turns, self._answers.responses, batches, self._approvals)
         self._waiting = Waiting(self._step, self._turns, self._answers, self._mcp)
+        self._speech = UserSpeech(self._step, self._turns, self._answers, self._history)
         self._manual = ManualTurns(self._step, self._turns, self._answers)
         self._typed = TypedItems(self._step, self._turns, self._answers.responses, self._history)
         self._updates = Updates(self._step, self._turns, self._answers)
@@ -381,48 +383,6 @@ class Conversation:
         self._step.out.append(End(verdict))
         self._reported = State.CLOSED
 
-    # --- the user ---
-
-    def _on_speech_began(self, message: wire.SpeechBegan) -> None:
-        onset_ms = self._turns.speech_began(message, self._step.now)
-        self._history.mention(message.item_id, "user")
-        self._step.tell(events.SpeechStarted(message.item_id, message.audio_start_ms))
-        service_interrupts = self._plan.turns.interrupts_response
-        if self._answers.responses.uninterruptible or not (service_interrupts or self._plan.client_barge_in):
-            return
-        # Where the service interrupts, it cancels its own response: one more cancel would only be refused.
-        self._answers.interrupt(cancel=not service_interrupts, barge_in_ms=onset_ms)
-
-    def _on_speech_ended(self, message: wire.SpeechEnded) -> None:
-        answer = self._answers.responses.open
-        answering = answer is not None and not answer.dropped and not answer.silent
-        self._turns.speech_ended(message, self._step.now, answering=answering)
-        self._step.tell(events.SpeechStopped(message.item_id, message.audio_end_ms))
-
-    def _on_committed(self, message: wire.InputCommitted) -> None:
-        self._step.requests.confirmed(wire.CommitInput)
-        self._history.mention(message.item_id, "user")
-        self._turns.committed(message.item_id)
-
-    def _on_user_delta(self, message: wire.UserTranscriptDelta) -> None:
-        self._history.mention(message.item_id, "user")
-        text = self._history.say(message.item_id, message.delta or "", append=True)
-        self._step.tell(events.UserSpeaking(message.item_id, text))
-
-    def _on_user_transcript(self, message: wire.UserTranscript) -> None:
-        text = (message.transcript or "").strip()
-        if text:  # noise suppression makes the service send a second, empty one
-            self._history.mention(message.item_id, "user")
-            self._history.say(message.item_id, text)
-            self._step.tell(events.UserSpoke(message.item_id, text, message.language))
-        else:
-            self._turns.came_to_nothing(message.item_id)
-
-    def _on_user_failed(self, message: wire.UserTranscriptFailed) -> None:
-        error = message.error
-        self._step.tell(events.TranscriptionFailed(message.item_id, error.code or "", error.message or ""))
-        self._turns.came_to_nothing(message.item_id)
-
     # --- the record ---
 
     def _on_item_created(self, message: wire.ItemCreated) -> None:
@@ -476,14 +436,9 @@ class Conversation:
             self._finish(Verdict(EndReason.PROTOCOL, detail, "Check that the endpoint is a Voice Live service."))
 
 
-def _calling(handler: Callable[[McpCalls, Any], None]) -> Callable[[Conversation, Any], None]:
-    """A message about an MCP server goes straight to its calls."""
-    return lambda conversation, message: handler(conversation._mcp, message)
-
-
-def _answering(handler: Callable[[Answers, Any], None]) -> Callable[[Conversation, Any], None]:
-    """A message about an answer goes straight to the answers."""
-    return lambda conversation, message: handler(conversation._answers, message)
+def _part(name: str, handler: Callable[[Any, Any], None]) -> Callable[[Conversation, Any], None]:
+    """A message that is about one part of the conversation and nothing else goes straight to it."""
+    return lambda conversation, message: handler(getattr(conversation, name), message)
 
 
 _HANDLERS: Final[dict[type[Any], Callable[[Conversation, Any], None]]] = {
@@ -491,28 +446,23 @@ _HANDLERS: Final[dict[type[Any], Callable[[Conversation, Any], None]]] = {
     wire.SessionUpdated: Conversation._on_session_updated,
     wire.ErrorReceived: Conversation._on_error,
     wire.WarningReceived: Conversation._on_warning,
-    wire.SpeechBegan: Conversation._on_speech_began,
-    wire.SpeechEnded: Conversation._on_speech_ended,
-    wire.InputCommitted: Conversation._on_committed,
-    wire.UserTranscriptDelta: Conversation._on_user_delta,
-    wire.UserTranscript: Conversation._on_user_transcript,
-    wire.UserTranscriptFailed: Conversation._on_user_failed,
+    **{kind: _part("_speech", handler) for kind, handler in SPEECH_HANDLERS.items()},
     wire.ItemCreated: Conversation._on_item_created,
     wire.ItemDeleted: Conversation._on_item_deleted,
     wire.ItemTruncated: Conversation._on_item_truncated,
-    wire.ResponseCreated: _answering(Answers.on_response_created),
+    wire.ResponseCreated: _part("_answers", Answers.on_response_created),
     wire.ResponseDone: Conversation._on_response_done,
     wire.OutputItemAdded: Conversation._on_output_item,
     wire.OutputItemDone: Conversation._on_output_item,
-    wire.CallArgumentsDone: _answering(Answers.on_call_arguments),
-    **{kind: _calling(handler) for kind, handler in MCP_HANDLERS.items()},
-    wire.TextDelta: _answering(Answers.on_agent_delta),
-    wire.TextDone: _answering(Answers.on_agent_text),
-    wire.TranscriptDelta: _answering(Answers.on_agent_delta),
-    wire.TranscriptDone: _answering(Answers.on_agent_text),
-    wire.WordTimestamp: _answering(Answers.on_word),
-    wire.AudioDelta: _answering(Answers.on_audio),
-    wire.AudioDone: _answering(Answers.on_audio_done),
+    wire.CallArgumentsDone: _part("_answers", Answers.on_call_arguments),
+    **{kind: _part("_mcp", handler) for kind, handler in MCP_HANDLERS.items()},
+    wire.TextDelta: _part("_answers", Answers.on_agent_delta),
+    wire.TextDone: _part("_answers", Answers.on_agent_text),
+    wire.TranscriptDelta: _part("_answers", Answers.on_agent_delta),
+    wire.TranscriptDone: _part("_answers", Answers.on_agent_text),
+    wire.WordTimestamp: _part("_answers", Answers.on_word),
+    wire.AudioDelta: _part("_answers", Answers.on_audio),
+    wire.AudioDone: _part("_answers", Answers.on_audio_done),
     wire.Unknown: Conversation._on_unknown,
     wire.Unreadable: Conversation._on_unreadable,
 }
