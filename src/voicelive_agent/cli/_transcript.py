@@ -163,22 +163,57 @@ def _told(event: Event) -> tuple[str, str] | None:
         case happened.SessionEnded(verdict):
             reason = verdict.reason.value.replace("_", " ")
             return "", f"Ended: {reason}{f' ({verdict.detail})' if verdict.detail else ''}."
-        case happened.ToolCalled(_, name, arguments):
-            return "tool", f"{name} {arguments}"
-        case happened.ToolFinished(_, name, output, elapsed_ms, error):
-            failed = f" ({error})" if error else ""
-            return "tool", f"{name} -> {output}{failed}, after {elapsed_ms} ms"
-        case happened.ToolUnknown(_, name, arguments):
-            return "tool", f"{name} {arguments} (not a tool of this agent)"
+        case happened.SettingNotGranted(path, asked, granted):
+            return "note", f"{path} was asked for as {asked!r}, and granted as {granted!r}"
         case happened.TurnEnded():
             return _latencies(event)
         case happened.Warned(_, message):
             return "note", message
         case happened.DtmfReceived(digit):
             return "you", f"(pressed {digit})"
+        case happened.TurnTooShort(heard_ms):
+            return "you", f"(too short to be said: {heard_ms} ms)"
+        case happened.TurnTimedOut(limit_ms):
+            return "you", f"(a turn nobody ended within {limit_ms / 1000:g} s)"
         case _:
+            if (tool := _of_a_tool(event)) is not None:
+                return "tool", tool
             fault = _fault(event)
             return None if fault is None else ("error", fault)
+
+
+def _of_a_tool(event: Event) -> str | None:
+    """What is being done besides talking; the tool of an MCP server goes by the server's name and its own."""
+    match event:
+        case happened.ToolCalled(_, name, arguments):
+            return f"{name} {arguments}"
+        case happened.McpCalled(_, server, name, arguments):
+            return f"{server}.{name} {arguments}"
+        case happened.ToolFinished(_, name, output, elapsed_ms, error):
+            return _result(name, output, elapsed_ms, error)
+        case happened.McpFinished(_, server, name, output, elapsed_ms, error):
+            return _result(f"{server}.{name}", output, elapsed_ms, error)
+        case happened.ToolUnknown(_, name, arguments):
+            return f"{name} {arguments} (not a tool of this agent)"
+        case happened.ToolApprovalAsked(_, name, arguments, server):
+            return f"{f'{server}.' if server else ''}{name} {arguments} needs an approval"
+        case happened.ToolApprovalAnswered(_, name, approved, reason, server):
+            answer = "approved" if approved else "not approved"
+            return f"{f'{server}.' if server else ''}{name} {answer}{f' ({reason})' if reason else ''}"
+        case happened.ToolRoundsExceeded(rounds, not_run):
+            left = f"; not run: {', '.join(not_run)}" if not_run else ""
+            return f"{rounds} rounds of calls in one turn{left}"
+        case happened.McpListed(server, tools):
+            return f"{server} has {', '.join(tools) or 'no tools'}"
+        case happened.McpListingFailed(server, message):
+            return f"{server} does not tell its tools{f': {message}' if message else ''}"
+        case _:
+            return None
+
+
+def _result(name: str, output: str, elapsed_ms: int, error: str) -> str:
+    came = " ".join(part for part in (output, f"({error})" if error else "") if part)
+    return f"{name} -> {came or 'nothing'}, after {elapsed_ms} ms"
 
 
 def _latencies(turn: happened.TurnEnded) -> tuple[str, str] | None:
