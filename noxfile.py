@@ -20,6 +20,11 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 WHOLE = "e2e or audio or browser"
 """The marks of tests that need real time, a sound card of software, or a browser: they run on one Python."""
+ALONE = "alone or audio or browser"
+"""The marks of those that measure milliseconds, or make a browser do it."""
+
+NO_TESTS = 5
+"""What pytest exits with where there is no such test."""
 
 
 def _group(name: str) -> tuple[str, ...]:
@@ -70,17 +75,22 @@ def tests(session: nox.Session) -> None:
     if session.python != PYTHONS[0]:
         session.run("python", *suite)
         return
-    session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
+    measured = session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
     session.run("python", *suite, "--cov", "--cov-report", "term-missing:skip-covered")
     if not session.posargs:
-        session.run("python", "tests/maxi_cov.py")
+        session.run("python", "tests/maxi_cov.py", "--suite", measured)
 
 
 @nox.session(default=False)
 def e2e(session: nox.Session) -> None:
     """The whole program as a user installs it: sockets, real time, a sound card, a browser, the demo."""
     session.install(".[emulator]", *_group("test"), *_group("voices"))
-    session.run("pytest", "-m", WHOLE, *session.posargs)
+    codes = [0, NO_TESTS] if session.posargs else [0]  # all of the wanted ones may be of one kind
+    beside_another = ("-n", "2", "--dist", "loadfile")
+    session.run(
+        "pytest", "-m", f"({WHOLE}) and not ({ALONE})", *beside_another, *session.posargs, success_codes=codes
+    )
+    session.run("pytest", "-m", f"({WHOLE}) and ({ALONE})", *session.posargs, success_codes=codes)
     session.run("voicelive-agent", "demo", "--fast", "--out", session.create_tmp())
 
 

@@ -14,7 +14,7 @@ from voicelive_agent.events import EVENT_TYPES
 PAGE = Path(__file__).parent / "reference" / "events-and-states.md"
 
 HEAD = """\
-<!-- Made by docs/generate.py from src/voicelive_agent/events.py. -->
+<!-- Made by docs/generate.py from the docstrings of the events. -->
 # Events
 
 Every event is an immutable value; match on its class, or override the hook that has its name. Import them
@@ -30,17 +30,79 @@ and one `EventsDropped` says how many; events of state, endings and tools never 
 The states are on [a page of their own](states.md).
 """
 
+ORDER = """\
+## Order
+
+By the time an event is told, it is done: the sink is silent and the request is on its way to the service. Of the
+events with one cause, `StateChanged` is the last. A test compares these rows with conversations.
+
+| What happens | Events |
+|---|---|
+{rows}
+
+`AgentSpeaking` comes many times, before and after the state is speaking. A realtime model does not wait for the
+transcript of the user: its `UserSpoke` may come as late as after `TurnEnded`.
+"""
+
+ORDERS = {
+    "A call begins and the agent greets": (
+        "SessionStarted, StateChanged processing, AgentSpeaking, StateChanged speaking, AgentSpoke, "
+        "TurnEnded completed, StateChanged ready"
+    ),
+    "The user says something, and a cascade model answers": (
+        "SpeechStarted, StateChanged listening, SpeechStopped, StateChanged processing, UserSpoke, AgentSpeaking, "
+        "StateChanged speaking, AgentSpoke, TurnEnded completed, StateChanged ready"
+    ),
+    "The user talks over an answer that has arrived": (
+        "SpeechStarted, Interrupted, TurnEnded interrupted, StateChanged listening"
+    ),
+    "A tool runs once it is approved, and is spoken about": (
+        "ToolCalled, ToolApprovalAsked, ToolApprovalAnswered, ToolFinished, AgentSpeaking, StateChanged speaking, "
+        "AgentSpoke, TurnEnded completed"
+    ),
+    "A turn of push-to-talk": "StateChanged listening, StateChanged processing, UserSpoke, AgentSpeaking",
+    "`stop()` while the agent speaks": "Interrupted, TurnEnded interrupted, StateChanged closed, SessionEnded",
+}
+"""What comes in which order."""
+
+GROUPS = {
+    events.SessionStarted: "The session",
+    events.SpeechStarted: "The user",
+    events.AgentSpeaking: "The agent",
+    events.ToolCalled: "Tools",
+    events.McpListed: "Tools of MCP servers",
+    events.ServiceFailed: "What went wrong, without ending anything",
+}
+"""The headings, each before the first event that is under it."""
+
 
 def page() -> str:
     """The whole page."""
-    return "\n".join([HEAD, *(_section(event) for event in EVENT_TYPES)])
+    rows = [f"| {what} | {_linked(order)} |" for what, order in ORDERS.items()]
+    return "\n".join([HEAD, ORDER.format(rows="\n".join(rows)), *map(_section, EVENT_TYPES)])
+
+
+def _linked(order: str) -> str:
+    return re.sub(r"\b[A-Z]\w+", lambda event: f"[`{event[0]}`](#{event[0].lower()})", order)
 
 
 def _section(event: type[events.Event]) -> str:
-    text = re.sub(r"``([^`]+)``", r"`\1`", inspect.cleandoc(event.__doc__ or ""))
+    group = [f"## {GROUPS[event]}", ""] if event in GROUPS else []
     rows = [f"| `{field.name}` | `{field.type}` |" for field in dataclasses.fields(event)]
     table = ["| Field | Type |", "|---|---|", *(row.replace(" | None`", " or None`") for row in rows)]
-    return "\n".join([f"## {event.__name__}", "", f"Hook: `{HOOKS[event]}`", "", text, "", *table, ""])
+    return "\n".join(
+        [*group, f"### {event.__name__}", "", f"Hook: `{HOOKS[event]}`", "", _text(event), "", *table, ""]
+    )
+
+
+def _text(event: type[events.Event]) -> str:
+    """What the docstring says, with a link at the name of every other event."""
+    text = re.sub(r":\w+:`(\w+)`", r"``\1``", inspect.cleandoc(event.__doc__ or ""))
+    for other in EVENT_TYPES:
+        if other is not event:
+            name = other.__name__
+            text = text.replace(f"``{name}``", f"[`{name}`](#{name.lower()})")
+    return re.sub(r"``([^`]+)``", r"`\1`", text)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """A receptionist in a FastAPI application: a page opens a WebSocket to /voice, and talks.
 
+    pip install fastapi "uvicorn[standard]"
     voicelive-agent emulator
     AZURE_VOICELIVE_ENDPOINT=emulator python examples/fastapi_app.py
 

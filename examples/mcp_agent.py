@@ -1,9 +1,10 @@
 """A typed conversation with an agent that uses the tools of an MCP server, and asks you before it does.
 
-The service itself calls the server, so it has to be able to reach it. With no account: run
-``voicelive-agent emulator`` in one terminal, and in another, with the address of an MCP server and the names of
-those of its tools that need no approval:
+The service itself calls the server, so it has to be able to reach it. With no account: run the emulator in one
+terminal (it needs ``pip install "voicelive-agent[emulator,mcp]"`` to call MCP servers), and in another the agent,
+with the address of an MCP server and the names of those of its tools that need no approval:
 
+    voicelive-agent emulator
     AZURE_VOICELIVE_ENDPOINT=emulator python examples/mcp_agent.py http://127.0.0.1:8000/mcp find_book
 """
 

@@ -4,7 +4,7 @@
     AZURE_VOICELIVE_ENDPOINT=emulator python examples/push_to_talk.py
 
 Talk while the agent speaks and it falls silent. With two names, ``push_to_talk.py question.wav answer.wav``, files
-take the place of microphone and speaker, and the end of the question ends the turn.
+take the place of microphone and speaker: press Enter at once, and the end of the question ends the turn.
 """
 
 from __future__ import annotations

@@ -1,10 +1,11 @@
 """A receptionist who looks things up, fills the time that takes, and reserves nothing without your approval.
 
-    voicelive-agent emulator
+    voicelive-agent emulator --script examples/emulator_script/library.py
     AZURE_VOICELIVE_ENDPOINT=emulator python examples/receptionist.py
 
-Talk to it; when it wants to reserve a book, the keyboard decides: y, n or always. With two names,
-``receptionist.py question.wav answer.wav``, files take the place of microphone and speaker.
+Ask it for a book, or "Are you open on Sunday?". When it wants to reserve one, the keyboard decides: y, n or
+always. With two names, ``receptionist.py question.wav answer.wav``, files take the place of microphone and
+speaker.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ class Receptionist(VoiceAgent):
         return f"{title} is at the {desk} desk until {until:%B} {until.day}."
 
     async def approve(self, request: ApprovalRequest) -> ApprovalAnswer:
-        print(f"May I {request.name} {request.arguments}? [y/n/always]")
+        while not self.typed.empty():
+            self.typed.get_nowait()  # typed before the question: no answer to it
+        print(f"May I {request.name} {request.arguments}? [y/n/always]", flush=True)
         answer = await self.typed.get()
         return "always" if answer == "always" else answer == "y"
 

@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
+from coverage import Coverage
+from hypothesis import HealthCheck, settings
 
 from voicelive_agent.emulator.speech import missing_packages
+
+ROOT = Path(__file__).parent.parent
+_measured: Path | None = None
+
+# How long an example takes says something about the machine, and nothing about us.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -21,6 +31,26 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     report = yield
     report.sections = [(name, text.encode(errors="replace").decode()) for name, text in report.sections]
     return report
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """What importing a file of tests runs is measured as run by that file; maxi_cov.py asks for it."""
+    if isinstance(collector, pytest.Module):
+        _measure_as(collector.path)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> None:
+    """What a test runs, with its fixtures, is measured as run by its file."""
+    _measure_as(item.path)
+
+
+def _measure_as(path: Path) -> None:
+    """From now on, where anything is measured; only a change is told, since each makes coverage.py write."""
+    global _measured
+    if path != _measured and (coverage := Coverage.current()):
+        coverage.switch_context(path.relative_to(ROOT).as_posix())
+        _measured = path
 
 
 @pytest.fixture(scope="session")

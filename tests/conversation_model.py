@@ -191,9 +191,12 @@ class Conversing(RuleBasedStateMachine):
         self.state = State.CONNECTING
         self.closed = False
         self.dead: set[int] = set()  # responses that must never be heard (again)
-        self.alive_until = 0
+        self.begin()
         self.say("session.created", session={"id": "s"})
         self.say("session.updated", session={"id": "s"})
+
+    def begin(self) -> None:
+        """What a machine that knows more begins with."""
 
     # --- the smallest shell ---
 
@@ -235,6 +238,7 @@ class Conversing(RuleBasedStateMachine):
                 | wire.DeleteItem()
                 | wire.TruncateItem()
                 | wire.CancelResponse()
+                | wire.CommitInput()
                 | wire.UpdateSession()
             ):
                 self.inbox.append(output)

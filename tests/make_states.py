@@ -6,10 +6,10 @@ follows is written down. So the page cannot say anything that the code does not 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tests.conversation_driver import LOST, Driver
+from tests.conversation_driver import LOST, RATE, Driver
 
 from voicelive_agent.events import State
 
@@ -123,22 +123,93 @@ INPUTS: dict[str, Callable[[Driver], object]] = {
 }
 
 
+# --- the same with a button to talk ---------------------------------------------------------------------------
+
+
+def pressed(driver: Driver) -> None:
+    driver.feed(driver.core.begin_turn)
+
+
+def heard_enough(driver: Driver) -> None:
+    """The user has the word, and has said something."""
+    ready(driver)
+    pressed(driver)
+    driver.core.hear(bytes(RATE))
+
+
+def answer_asked_for(driver: Driver) -> None:
+    heard_enough(driver)
+    driver.feed(driver.core.end_turn)
+
+
+def asked_and_made(driver: Driver) -> None:
+    answer_asked_for(driver)
+    driver.granted()
+
+
+def asked_and_coming(driver: Driver) -> None:
+    asked_and_made(driver)
+    driver.audio()
+
+
+def asked_and_arrived(driver: Driver) -> None:
+    asked_and_coming(driver)
+    driver.audio_done()
+    driver.done()
+
+
+def asked_and_failed(driver: Driver) -> None:
+    asked_and_made(driver)
+    driver.done(status="failed")
+
+
+def let_go_too_soon(driver: Driver) -> None:
+    pressed(driver)
+    driver.feed(driver.core.end_turn)
+
+
+def stuck(driver: Driver) -> None:
+    driver.skip(61.0)
+    driver.tick()
+
+
+BY_HAND: dict[str, tuple[State, Callable[[Driver], None]]] = {
+    "connecting": (State.CONNECTING, connecting),
+    "ready": (State.READY, ready),
+    "listening": (State.LISTENING, heard_enough),
+    "processing: an answer is due": (State.PROCESSING, answer_asked_for),
+    "processing: a response is open": (State.PROCESSING, asked_and_made),
+    "speaking: more is to come": (State.SPEAKING, asked_and_coming),
+    "speaking: all has arrived": (State.SPEAKING, asked_and_arrived),
+    "error": (State.ERROR, asked_and_failed),
+    "closed": (State.CLOSED, closed),
+}
+
+BUTTON: dict[str, Callable[[Driver], object]] = {
+    "`begin_turn()`: the button is pressed": pressed,
+    "`end_turn()`: it is let go": lambda driver: driver.feed(driver.core.end_turn),
+    "pressed, and let go within 100 ms": let_go_too_soon,
+    "nothing for longer than any limit, `limit_s` too": stuck,
+}
+
+
 def follow(situation: str, event: str) -> State:
-    """The state that follows from an input in a situation."""
-    state, reach = SITUATIONS[situation]
-    driver = Driver(profile="realtime", tools=["look"])
+    """The state that follows from an input in a situation; the button is for turns by hand."""
+    situations, changes = (BY_HAND, {"turn_detection": None}) if event in BUTTON else (SITUATIONS, {})
+    state, reach = situations[situation]
+    driver = Driver(profile="realtime", tools=["look"], **changes)
     reach(driver)
     assert driver.state() is state, f"{situation} is not reached"
-    INPUTS[event](driver)
+    (BUTTON | INPUTS)[event](driver)
     return driver.state()
 
 
-def rows() -> Iterator[str]:
-    yield "| | " + " | ".join(SITUATIONS) + " |"
-    yield "|---" * (len(SITUATIONS) + 1) + "|"
-    for event in INPUTS:
+def rows(situations: Mapping[str, tuple[State, object]], events: Iterable[str]) -> Iterator[str]:
+    yield "| | " + " | ".join(situations) + " |"
+    yield "|---" * (len(situations) + 1) + "|"
+    for event in events:
         cells = []
-        for situation, (state, _) in SITUATIONS.items():
+        for situation, (state, _) in situations.items():
             after = follow(situation, event)
             cells.append("·" if after is state else after.value)
         yield f"| {event} | " + " | ".join(cells) + " |"
@@ -164,10 +235,19 @@ Columns: where the conversation stands. Rows: what happens. A dot means that the
 makes responses by itself and is interrupted by speech (the default turn detection). This table is generated from
 the running code, and compared with it by a test.
 
-{chr(10).join(rows())}
+{chr(10).join(rows(SITUATIONS, INPUTS))}
 
 A request that the service refuses never changes the state: what was asked for does not happen, and a
 `RequestRefused` event tells it. Late audio of a response that is over changes nothing either, and is not played.
+
+## With a button to talk
+
+The same without turn detection (`turn_detection=None`), where the user says when a turn begins and ends. The
+service notices no speech then; the other rows above hold here, too.
+
+{chr(10).join(rows(BY_HAND, BUTTON))}
+
+A turn that was too short counts as not having begun, and yet it has silenced the agent, and has left `ERROR`.
 """
 
 

@@ -14,6 +14,7 @@ from voicelive_agent import (
     EndReason,
     Interrupted,
     ModelTarget,
+    SessionConfig,
     SessionEnded,
     SessionLostError,
     SessionStarted,
@@ -418,6 +419,34 @@ def test_the_class_and_the_environment_give_the_defaults() -> None:
     assert plan.session["instructions"] == "Be kind."
     assert plan.greeting == "Hi."
     assert [tool["name"] for tool in plan.session["tools"]] == ["opening_hours"]
+
+
+@pytest.mark.parametrize("greeting", [5, ["Hello."], b"Hello."])
+def test_a_greeting_is_text(greeting: Any) -> None:
+    class Greeter(VoiceAgent):
+        pass
+
+    Greeter.greeting = greeting
+    with pytest.raises(ConfigurationError, match="It is the text to say"):
+        VoiceAgent(Line(), greeting=greeting)
+    with pytest.raises(ConfigurationError, match="It is the text to say"):
+        Greeter(Line())
+
+
+def test_the_environment_changes_what_it_names_and_nothing_else() -> None:
+    """A voice in the environment must not give an agent with a button an open microphone."""
+
+    class Walkie(VoiceAgent):
+        instructions = "Answer in one sentence."
+        config = SessionConfig(turn_detection=None, temperature=0.7, voice="de-DE-KatjaNeural")
+
+    environment = {"AZURE_VOICELIVE_ENDPOINT": "emulator"}
+    voice = {"AZURE_VOICELIVE_VOICE": "en-US-AriaNeural"}
+    for environ, name in ((environment, "de-DE-KatjaNeural"), (environment | voice, "en-US-AriaNeural")):
+        session = Walkie.from_env(environ)._settings.session.to_session()
+        assert (session["turn_detection"], session["temperature"]) == (None, 0.7)
+        assert session["voice"]["name"] == name
+        assert session["instructions"] == "Answer in one sentence."
 
 
 def test_class_attributes_are_the_defaults_under_the_arguments(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,6 +15,7 @@ from voicelive_agent import EndReason, SessionConfig, State, UserSpoke, Verdict,
 from voicelive_agent._agent_session import changed_plan, session_changes
 from voicelive_agent._combinations import Backend
 from voicelive_agent._plan import Plan, ToolPolicy
+from voicelive_agent.audio import AudioFormat
 from voicelive_agent.config import (
     AzureSemanticVad,
     AzureStandardVoice,
@@ -26,6 +27,7 @@ from voicelive_agent.config import (
 from voicelive_agent.emulator import EmulatorSession, Options, serve
 from voicelive_agent.errors import ConfigurationError, SessionLostError, SessionRefusedError
 from voicelive_agent.events import SettingNotGranted, TurnEnded
+from voicelive_agent.testing import MemorySink, MemorySource
 
 RECORDING = Path(__file__).parent / "data" / "audio" / "cards_001.wav"
 CASCADE = Backend("gpt-4.1", realtime=False, agent=False)
@@ -123,8 +125,49 @@ def test_what_contradicts_the_rest_of_the_session() -> None:
     with pytest.raises(ConfigurationError, match="the microphone's audio is under way with 1 channel"):
         changed(plan(), input_audio_echo_cancellation={"reference_source": "client", "channels": 2})
     with pytest.raises(ConfigurationError, match="Give the call a sink"):
-        changed(plan(modalities=["text"]), is_audible=False, modalities=["audio"])
+        changed(plan(modalities=["text"]), is_audible=False, modalities=["text", "audio"])
     assert changed(plan(modalities=["text"]), is_audible=False, temperature=0.6).session["temperature"] == 0.6
+
+
+PHONE, STUDIO = AudioFormat("g711_ulaw", 8_000), AudioFormat()
+
+
+@pytest.mark.parametrize(
+    ("asked", "listener", "said"),
+    [
+        (
+            {"output_audio_format": "g711_ulaw"},
+            STUDIO,
+            "output_audio_format='g711_ulaw': with this call's sink it",
+        ),
+        ({"output_audio_format": "pcm16_8000hz"}, PHONE, "sink it is 'g711_ulaw'. Leave it out"),
+        ({"input_audio_format": "g711_alaw"}, PHONE, "input_audio_format='g711_alaw': with this call's source"),
+        (
+            {"input_audio_sampling_rate": 16_000},
+            STUDIO,
+            "input_audio_sampling_rate=16000: with this call's source",
+        ),
+        ({"output_audio_format": "g711_ulaw", "input_audio_format": "g711_ulaw"}, PHONE, ""),
+        ({"input_audio_sampling_rate": 24_000}, STUDIO, ""),
+        ({}, PHONE, ""),
+    ],
+)
+async def test_an_audio_format_that_the_call_does_not_have(
+    asked: Mapping[str, Any], listener: AudioFormat, said: str
+) -> None:
+    line = Line(emulated)
+    agent = Recorder(line, config=SessionConfig(**asked))
+    if not said:
+        await agent.run(MemorySource(b"", format=listener), MemorySink(listener))
+        session = line.sent("session.update")[0]["session"]
+        assert {**session, **asked} == session
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        await agent.run(MemorySource(b"", format=listener), MemorySink(listener))
+    assert said in str(caught.value)
+    assert not line.connections
+    async with calling(agent):  # a call without audio has none of it
+        assert line.sent("session.update")[0]["session"]["output_audio_format"] == "pcm16"
 
 
 # --- in a call ---------------------------------------------------------------------------------------------

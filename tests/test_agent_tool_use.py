@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import pytest
 
 from voicelive_agent import AgentSpoke, Interrupted, State, ToolCalled, ToolFinished, TurnEnded, tool
 from voicelive_agent._agent_tools import service_fills
+from voicelive_agent._connection import Connection
 from voicelive_agent._toolcalls import REFUSED
-from voicelive_agent.config import SessionConfig, StaticInterimResponse, ToolChoice
+from voicelive_agent.config import SessionConfig, Settings, StaticInterimResponse
 from voicelive_agent.emulator import Action, Call, EmulatorSession, Say, Turn
-from voicelive_agent.errors import ConfigurationError, SessionRefusedError
+from voicelive_agent.errors import ConfigurationError
 from voicelive_agent.events import (
     HookFailed,
     ToolApprovalAnswered,
     ToolApprovalAsked,
     ToolRoundsExceeded,
-    ToolUnknown,
 )
 from voicelive_agent.tools import ApprovalAnswer, ApprovalRequest
 
@@ -294,6 +296,50 @@ async def test_hooks_are_called_while_an_approval_is_waited_for() -> None:
     assert sorted(spoken(agent)) == ["Fine.", "Shall I pay?", "paid"]  # what was approved is spoken about
 
 
+@virtual
+async def test_a_plain_approve_that_blocks_is_named(caplog: pytest.LogCaptureFixture) -> None:
+    class Blocking(Bank):
+        def approve(self, request: ApprovalRequest) -> ApprovalAnswer:  # type: ignore[override]
+            time.sleep(0.06)
+            return True
+
+    agent = Blocking(asked(PAY, PAY))
+    async with calling(agent):
+        agent.send_text("go")
+        await agent.until(lambda: agent.all(AgentSpoke))
+    assert agent.paid == [3, 3]
+    [warning] = [record.message for record in caplog.records if "approve" in record.message]
+    assert "make it async" in warning
+
+
+class Garbled(Line):
+    """Loses the end of what the model writes."""
+
+    async def connect(self, settings: Settings) -> Connection:
+        connection = await super().connect(settings)
+        receive = connection.receive
+
+        async def garble() -> bytes:
+            return (await receive()).replace(rb"{\"amount\": 3}", rb"{\"amount\": ")
+
+        connection.receive = garble  # type: ignore[method-assign]
+        return connection
+
+
+@virtual
+async def test_arguments_that_are_no_json_are_told_to_the_model() -> None:
+    line = Garbled(lambda: emulated(("go", PAY)))
+    agent = Bank(line)
+    async with calling(agent):
+        agent.send_text("go")
+        await agent.until(lambda: agent.all(AgentSpoke))
+    [finished] = agent.all(ToolFinished)
+    assert finished.error == "arguments"
+    assert "truncated" in finished.output
+    assert "Call it again" in finished.output
+    assert agent.paid == []
+
+
 # --- limits ---------------------------------------------------------------------------------------------------
 
 
@@ -382,117 +428,6 @@ async def test_a_result_that_cannot_be_sent_is_described(name: str, error: str, 
     assert outputs(line) == [(finished.call_id, finished.output)]
 
 
-# --- other tools during the call ------------------------------------------------------------------------------
-
-
-class Desk(Recorder):
-    """Begins with one tool, and gets others."""
-
-    @tool
-    async def look(self) -> str:
-        """Look."""
-        return "seen"
-
-
-async def sing(song: str) -> str:
-    """Sing."""
-    return song.upper()
-
-
-def names(line: Line) -> list[str]:
-    return [each["name"] for each in line.sent("session.update")[-1]["session"]["tools"]]
-
-
-@PROFILES
-@virtual
-async def test_the_agent_can_be_given_other_tools(model: str) -> None:
-    rules = [("look", Call("look", {})), ("sing", Call("sing", {"song": "la"}))]
-    line = Line(lambda: emulated(*rules, model=model))
-    agent = Desk(line, target=model)
-    async with calling(agent):
-        granted = await agent.set_tools([sing], tool_choice="auto")
-        assert [each["name"] for each in granted["tools"]] == names(line) == ["sing"]
-        agent.send_text("sing")
-        await agent.until(lambda: spoken(agent) == ["LA"])
-        agent.send_text("look")
-        await agent.until(lambda: agent.all(ToolUnknown))
-        await agent.reach(State.READY)
-        assert "no longer there" in outputs(line)[-1][1]
-        await agent.set_tools([agent.look, sing])
-        agent.send_text("look")
-        await agent.until(lambda: spoken(agent)[-1] == "seen")
-    assert names(line) == ["look", "sing"]
-    async with calling(agent):  # the next call begins as the first one did
-        assert names(line) == ["look"]
-
-
-@virtual
-async def test_a_choice_is_made_with_them_or_alone() -> None:
-    line = Line(lambda: emulated(("go", [Call("look", {}), Say("No.")])))
-    agent = Desk(line)
-    async with calling(agent):
-        await agent.set_tools([sing, agent.look], tool_choice=ToolChoice(name="look"))
-        assert line.sent("session.update")[-1]["session"]["tool_choice"] == {"type": "function", "name": "look"}
-        await agent.update_session(tool_choice="none")
-        agent.send_text("go")
-        await agent.until(lambda: agent.all(AgentSpoke))
-    assert agent.all(ToolCalled) == []
-    assert names(line) == ["sing", "look"]
-
-
-@virtual
-async def test_tools_of_others_stay() -> None:
-    others = {
-        "tools": [{"type": "function", "name": "theirs", "parameters": {"type": "object", "properties": {}}}]
-    }
-    line = Line(lambda: emulated())
-    agent = Desk(line, config=others)
-    async with calling(agent):
-        await agent.set_tools([sing])
-        assert names(line) == ["theirs", "sing"]
-        await agent.update_session(tools=[])
-        assert names(line) == ["sing"]
-        await agent.set_tools([])
-        assert names(line) == []
-
-
-@virtual
-async def test_what_cannot_be_a_tool_is_refused_before_anything_is_asked_for() -> None:
-    line = Line(lambda: emulated())
-    agent = Desk(line)
-    async with calling(agent):
-        with pytest.raises(ConfigurationError, match="cannot be a tool"):
-            await agent.set_tools([sing, sing])
-        assert len(line.sent("session.update")) == 1
-    with pytest.raises(RuntimeError, match="No call is running"):
-        await agent.set_tools([sing])
-
-
-@virtual
-async def test_tools_that_the_service_does_not_take_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The function of that name is still the one that was there before."""
-
-    async def look() -> str:
-        """Look elsewhere."""
-        return "other"
-
-    async def lose_updates(text: str) -> None:
-        if '"session.update"' not in text:
-            await send(text)
-
-    line = Line(lambda: emulated(("go", Call("look", {}))))
-    agent = Desk(line)
-    async with calling(agent):
-        send = line.last.send
-        monkeypatch.setattr(line.last, "send", lose_updates)
-        agent.send_text("Hello.", respond=False)  # the writer holds the method that it had for its next message
-        with pytest.raises(SessionRefusedError, match="no answer"):
-            await agent.set_tools([look])
-        agent.send_text("go")
-        await agent.until(lambda: spoken(agent))
-    assert spoken(agent) == ["seen"]
-
-
 # --- what the service does by itself --------------------------------------------------------------------------
 
 
@@ -502,8 +437,8 @@ async def test_tools_that_the_service_does_not_take_change_nothing(monkeypatch: 
         (None, True, False),
         ({"type": "static_interim_response", "triggers": ["tool"]}, True, True),
         ({"type": "static_interim_response", "triggers": ["latency"]}, True, False),
-        ({"type": "llm_interim_response"}, True, True),
-        ({"type": "llm_interim_response"}, False, False),
+        ({"type": "llm_interim_response"}, True, False),
+        ({"type": "llm_interim_response", "triggers": ["tool"]}, False, False),
     ],
 )
 def test_when_the_service_fills_the_time_of_a_tool(interim: Any, pregenerated: bool, fills: bool) -> None:

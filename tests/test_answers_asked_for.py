@@ -7,12 +7,12 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
-from tests.conversation_driver import RATE, SERVER_VAD, Driver
+from tests.conversation_driver import LOST, RATE, SERVER_VAD, STOPPED, Driver
 
 from voicelive_agent import _wire as wire
 from voicelive_agent import events
-from voicelive_agent._outputs import CallTool, CancelTool
-from voicelive_agent.events import State
+from voicelive_agent._outputs import CallTool, CancelTool, MoveSpeech
+from voicelive_agent.events import State, Verdict
 
 NO_INTERRUPT = {**SERVER_VAD, "interrupt_response": False}
 QUIET = {**NO_INTERRUPT, "create_response": False}
@@ -80,6 +80,26 @@ def test_what_is_said_is_followed_to_the_listener() -> None:
     assert (driver.speech(1), driver.speech(2)) == (["speaking", "heard"], ["speaking"])
     driver.user_begins()
     assert driver.speech(2) == ["speaking", "interrupted"]
+
+
+@pytest.mark.parametrize("arrived", [False, True], ids=["still coming", "all there"])
+@pytest.mark.parametrize("end", [LOST, STOPPED], ids=["lost", "stopped"])
+def test_the_end_of_the_call_tells_which_words_were_heard(end: Verdict, arrived: bool) -> None:
+    talk = Driver().start()
+    talk.say("one two three four", 7)
+    talk.granted()
+    talk.item()
+    talk.words("one two three four")
+    talk.audio(1_000)
+    if arrived:
+        talk.audio_done()
+        talk.done()
+    talk.wait(0.6)
+    talk.close(end)
+    assert [(move.status, move.text) for move in talk.all(MoveSpeech)] == [
+        ("speaking", ""),
+        ("interrupted", "one two"),
+    ]
 
 
 def test_a_barge_in_that_is_the_first_look_at_what_was_heard() -> None:

@@ -84,6 +84,15 @@ def test_what_is_not_answered_in_time_is_refused_and_asked_no_longer() -> None:
     assert desk.approvals.deadline == 140.0
 
 
+@pytest.mark.parametrize("answer", [True, "always"])
+def test_an_approval_that_comes_too_late_is_none(answer: ApprovalAnswer) -> None:
+    desk = Desk()
+    desk.ask(REQUEST, now=100.0)
+    refused = ToolApprovalAnswered("c1", "pay", False, "timeout")
+    assert desk.answer("c1", answer, now=130.0) == [refused, CancelTool("what follows")]
+    assert desk.ask(REQUEST)[-1] == REQUEST
+
+
 def test_what_is_withdrawn_has_no_consequence() -> None:
     desk = Desk()
     desk.ask(REQUEST)

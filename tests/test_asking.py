@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.conversation_driver import Driver
+from tests.conversation_driver import Driver, plan
 
 from voicelive_agent import _wire as wire
 from voicelive_agent._outputs import CancelTool
@@ -37,6 +38,10 @@ def call_tools(d: Driver, *names: str, response: str = "resp_1") -> None:
 def params(d: Driver) -> list[dict[str, Any]]:
     """What was asked for, without our tag."""
     return [{k: v for k, v in each.response.items() if k != "metadata"} for each in d.all(wire.CreateResponse)]
+
+
+def test_the_tools_in_force_can_be_looked_at() -> None:
+    assert driver().core.tools.keys() == {"look", "find"}
 
 
 # --- fillers --------------------------------------------------------------------------------------------------
@@ -222,6 +227,28 @@ def test_a_model_that_calls_again_and_again_has_to_answer() -> None:
     assert d.one(ToolRoundsExceeded) == ToolRoundsExceeded(2, ("look",))
     assert d.asked(last=True) == ["conversation.item.create"]
     assert d.state() is State.READY
+
+
+def choosing(choice: object) -> Driver:
+    the_plan = plan(tools=["look"])
+    return Driver(replace(the_plan, session={**the_plan.session, "tool_choice": choice})).start()
+
+
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "name": "look"}])
+def test_a_choice_that_forces_a_call_is_not_in_force_for_its_result(choice: object) -> None:
+    """It would force another call, and so on until the limit."""
+    d = choosing(choice)
+    call_tools(d, "look")
+    d.finish_tool("look")
+    assert params(d) == [{}, {"tool_choice": "auto"}]
+
+
+@pytest.mark.parametrize("choice", ["auto", "none", None])
+def test_other_choices_stay_as_they_are(choice: object) -> None:
+    d = choosing(choice)
+    call_tools(d, "look")
+    d.finish_tool("look")
+    assert params(d) == [{}, {}]
 
 
 def test_a_new_turn_counts_from_the_beginning() -> None:

@@ -439,11 +439,17 @@ def test_one_side_may_be_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("audio", "through_the_air"),
-    [(Audio(), True), (Audio(half_duplex=True), False), (Audio(source="a"), False), (Audio(sink="a"), False)],
+    ("audio", "echoes"),
+    [
+        (Audio(), True),
+        (Audio(half_duplex=True), False),
+        (Audio(echo_reference=True), False),
+        (Audio(source="a"), False),
+        (Audio(sink="a"), False),
+    ],
 )
-def test_whether_the_microphone_hears_the_speaker(audio: Audio, through_the_air: bool) -> None:
-    assert audio.through_the_air is through_the_air
+def test_whether_the_agent_may_hear_itself(audio: Audio, echoes: bool) -> None:
+    assert audio.echoes is echoes
 
 
 # --- the emulator -----------------------------------------------------------------------------------------------
@@ -497,7 +503,7 @@ def test_an_agent_is_pointed_at_the_emulator_though_it_was_made_for_another_serv
     assert agent._settings.target == ModelTarget("gpt-4o")
     out = capsys.readouterr().out
     assert "Brief of elsewhere.py, on the emulator." in out
-    assert "The emulator does not cancel echo: use headphones, or --half-duplex." in out
+    assert "The emulator cancels no echo of what it has sent: use headphones, --echo-reference or" in out
     assert out.strip().endswith("Ended: stopped.")
 
 

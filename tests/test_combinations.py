@@ -10,8 +10,14 @@ from typing import Any, NamedTuple
 import pytest
 
 from voicelive_agent import SessionConfig
-from voicelive_agent._combinations import COMBINATIONS, Backend, Facts, check_combinations
-from voicelive_agent._settings import backend_of
+from voicelive_agent._combinations import (
+    COMBINATIONS,
+    Backend,
+    Facts,
+    check_combinations,
+    check_tool_choice,
+)
+from voicelive_agent._targets import backend_of
 from voicelive_agent.config import AgentTarget, ModelTarget, Settings, Target
 from voicelive_agent.emulator import EmulatorSession, Options
 from voicelive_agent.errors import ConfigurationError
@@ -34,6 +40,10 @@ def named(name: str, parameters: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"type": "function", "name": name, "parameters": parameters}
 
 
+def servers(*labels: str) -> list[Any]:
+    return [{"type": "mcp", "server_label": label, "server_url": "https://a"} for label in labels]
+
+
 def heard(model: str, **more: Any) -> dict[str, Any]:
     return {"input_audio_transcription": {"model": model} | more}
 
@@ -48,6 +58,9 @@ class Case(NamedTuple):
     mended_target: Target | None = None
 
 
+STRICTER = ("tools: a Foundry agent has tools of its own", "tools: two MCP servers have the same server_label")
+"""What the emulated service takes all the same: nobody has said what the real one does."""
+
 CASES = [
     Case({"model": "gpt-4o"}, "model='gpt-4o': a session cannot change its model", {"model": None}),
     Case({"type": "realtime"}, "type='realtime': Voice Live speaks the flat session", {}),
@@ -60,8 +73,9 @@ CASES = [
     Case(
         {"input_audio_echo_cancellation": ECHO, "modalities": ["text"]},
         "with modalities: there is no echo",
-        {"input_audio_echo_cancellation": ECHO, "modalities": ["audio"]},
+        {"input_audio_echo_cancellation": ECHO, "modalities": ["text", "audio"]},
     ),
+    Case({"modalities": ["audio"]}, "modalities: audio does not come without", {"modalities": ["audio", "text"]}),
     Case(
         {"input_audio_echo_cancellation": ECHO | {"channels": 2}},
         "reference_source=None with input_audio_echo_cancellation.channels=2",
@@ -78,8 +92,14 @@ CASES = [
         {"input_audio_echo_cancellation": STEREO, "input_audio_format": "pcm16"},
     ),
     Case(
-        heard("mai-transcribe", phrase_list=["Ada"]),
-        "phrase_list with input_audio_transcription.model='mai-transcribe': only azure-speech",
+        heard("whisper-1", phrase_list=["Ada"]),
+        "phrase_list with input_audio_transcription.model='whisper-1': only azure-speech and mai-transcribe",
+        heard("mai-transcribe-2", phrase_list=["Ada"]),
+        REALTIME,
+    ),
+    Case(
+        heard("gpt-4o-transcribe", phrase_list=["Ada"]),
+        "phrase_list with input_audio_transcription.model='gpt-4o-transcribe': only azure-speech",
         heard("azure-speech", phrase_list=["Ada"]),
     ),
     Case(
@@ -153,13 +173,18 @@ CASES = [
         CASCADE,
         REALTIME,
     ),
+    Case(
+        heard("whisper-1"),
+        "input_audio_transcription.model='whisper-1': only realtime audio models",
+        heard("mai-transcribe"),
+        AGENT,
+    ),
     Case({"temperature": 0.5}, "temperature=0.5: realtime audio models", {"temperature": 0.6}, REALTIME),
     Case({"temperature": 1.3}, "temperature=1.3: realtime", {"temperature": 1.3}, REALTIME, CASCADE),
     Case({"instructions": "Be brief."}, "instructions='Be brief.': a Foundry agent", {}, AGENT),
-    Case({"tools": [named("f", None)]}, "tools: a Foundry agent has tools of its own", {"tools": []}, AGENT),
+    Case({"tools": servers("a", "b", "a")}, STRICTER[1], {"tools": servers("a", "b")}),
+    Case({"tools": [named("f", None)]}, STRICTER[0], {"tools": []}, AGENT),
 ]
-STRICTER = "tools: a Foundry agent has tools of its own"
-"""The one thing that the emulated service takes all the same: nobody has said what the real one does."""
 
 
 def answers(session: Mapping[str, Any], target: Target) -> Iterator[str]:
@@ -182,7 +207,7 @@ def test_what_is_refused_is_refused_by_the_service_or_without_effect(case: Case)
     assert case.said in str(caught.value)
     assert caught.value.hint.endswith(".")
     (said, *more) = answers(case.bad, case.target)
-    if case.said == STRICTER:
+    if case.said in STRICTER:
         assert (said, more) == ("session.updated", [])
     else:
         assert said == "error" or more == ["warning"]
@@ -228,6 +253,45 @@ def test_odd_shapes_in_extra_are_left_to_the_service() -> None:
     odd |= {"tools": [3, {"type": "function", "parameters": {"anyOf": [3, {"type": ["a"]}], "oneOf": "x"}}]}
     check_combinations(odd | {"input_audio_echo_cancellation": "yes"}, Backend("m", realtime=True, agent=False))
     check_combinations({"tools": "none"})
+
+
+@pytest.mark.parametrize("format", ["pcm16_8000hz", "pcm16_16000hz"])
+def test_without_a_voice_the_models_own_speaks(format: str) -> None:
+    session = {"output_audio_format": format}
+    with pytest.raises(ConfigurationError, match="the voices of OpenAI speak"):
+        check_combinations(session, backend_of(REALTIME))
+    assert list(answers(session, REALTIME)) == ["error"]
+    for target in (CASCADE, ModelTarget("azure-realtime")):
+        check_combinations(session, backend_of(target))
+        assert list(answers(session, target)) == ["session.updated"]
+
+
+LOOK, SERVER = named("look", None), {"type": "mcp", "server_label": "books", "server_url": "https://a"}
+
+
+@pytest.mark.parametrize(
+    ("tools", "choice", "said"),
+    [
+        ([], "required", "tool_choice='required': there is no tool to call"),
+        (None, "required", "there is no tool"),
+        ([LOOK], {"type": "function", "name": "find"}, "tool_choice names 'find', and no tool is called so"),
+        ([], {"type": "function", "name": "look"}, "no tool is called so"),
+        ([LOOK], "required", ""),
+        ([LOOK], {"type": "function", "name": "look"}, ""),
+        ([LOOK, SERVER], {"type": "function", "name": "find"}, ""),
+        ([], "auto", ""),
+        ([], "none", ""),
+        (None, None, ""),
+    ],
+)
+def test_the_choice_of_a_tool_needs_one(tools: Any, choice: Any, said: str) -> None:
+    session = {"tools": tools, "tool_choice": choice}
+    check_tool_choice(session, backend_of(AGENT))  # it has others
+    if not said:
+        check_tool_choice(session, backend_of(CASCADE))
+        return
+    with pytest.raises(ConfigurationError, match=said):
+        check_tool_choice(session, backend_of(CASCADE))
 
 
 def test_settings_are_checked_against_their_target() -> None:

@@ -10,7 +10,7 @@ from tests.conversation_driver import SERVER_VAD, Driver
 from voicelive_agent import _wire as wire
 from voicelive_agent import events
 from voicelive_agent._conversation import MAX_UNREADABLE
-from voicelive_agent._outputs import End
+from voicelive_agent._outputs import End, MoveSpeech
 from voicelive_agent.events import EndReason, State
 
 ACTIVE = "conversation_already_has_active_response"
@@ -111,6 +111,34 @@ def test_a_postponed_answer_is_covered_by_one_of_the_services_own() -> None:
     driver.done("resp_1")
     assert driver.asked().count("response.create") == 1
     assert driver.state() is State.READY
+
+
+def test_whoever_waits_for_an_answer_that_one_of_the_services_own_covers_is_told() -> None:
+    driver = started()
+    driver.respond({}, 1)
+    driver.user_begins()
+    driver.granted("resp_1")
+    driver.done("resp_1", "cancelled")
+    driver.created("resp_2")
+    moved = driver.one(MoveSpeech)
+    assert (moved.ticket, moved.status, moved.text) == (1, "dropped", "the service answered by itself")
+    driver.done("resp_2")
+    assert driver.asked().count("response.create") == 1
+
+
+def test_a_response_that_was_not_ours_and_was_interrupted_meanwhile_is_not_asked_for_again() -> None:
+    driver = started()
+    driver.say("Hello.", 1)
+    event_id = driver.one(wire.CreateResponse).event_id
+    driver.created("resp_vad")
+    driver.audio(1_000, response="resp_vad")
+    driver.interrupt()
+    assert driver.speech(1) == ["dropped"]
+    driver.error(ACTIVE, event_id=event_id)
+    driver.done("resp_vad", "cancelled")
+    driver.close()
+    assert driver.speech(1) == ["dropped"]
+    assert driver.asked().count("response.create") == 1
 
 
 def test_a_response_without_metadata_that_was_not_ours_after_all() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import ast
+import importlib
 import importlib.util
+import pkgutil
 import re
 import textwrap
 from collections.abc import Iterator
@@ -13,11 +15,30 @@ from types import ModuleType
 
 import pytest
 
+import voicelive_agent
+from voicelive_agent import errors, events
 from voicelive_agent.cli import _parser
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
+API = [DOCS / "reference" / f"{page}.md" for page in ("api", "api-config", "api-emulator")]
 PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
+MODULES = ["voicelive_agent"] + [
+    f"voicelive_agent.{module.name}"
+    for module in pkgutil.iter_modules(voicelive_agent.__path__)
+    if not module.name.startswith("_") and module.name not in ("cli", "errors", "events")
+]
+"""The modules whose names are on the pages of the API; all errors are, and events have a page of their own."""
+ELSEWHERE = {
+    "docs/how-to/audio-files.md": "test_example_files.py",
+    "docs/how-to/emulator.md": "test_cli_emulator.py",
+    "docs/how-to/emulator-answers.md": "emulator/test_script.py",
+    "docs/how-to/own-transport.md": "test_docs.py",
+    "docs/how-to/telephone.md": "test_docs_transports.py",
+    "docs/how-to/testing.md": "testing/test_plugin.py",
+    "docs/how-to/websocket.md": "test_docs_transports.py",
+}
+"""The pages whose code needs a service, a far end or files, and the test that runs it with them."""
 FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
@@ -95,6 +116,26 @@ def test_what_a_beginner_copies_is_part_of_an_example(page: str) -> None:
         assert any(code in example for example in examples), code
 
 
+def test_the_readme_names_every_example_and_the_example_says_how_to_run_it_with_no_account() -> None:
+    listed = re.findall(
+        r"^\| .+ \| `(.+)` \|$", read(ROOT / "README.md").partition("## Examples")[2], re.MULTILINE
+    )
+    for example in (ROOT / "examples").glob("*.py"):
+        (command,) = (command for command in listed if f"examples/{example.name}" in command)
+        runs, _, _ = command.partition(f"examples/{example.name}")
+        said = ast.get_docstring(ast.parse(read(example))) or ""
+        assert f"{runs.strip()} examples/{example.name}" in said.replace(" hello.py", " examples/hello.py"), (
+            command
+        )
+        assert re.search("emulator|no account", said), example
+
+
+def test_the_readme_leads_to_every_page() -> None:
+    linked = {path for path, _ in links(ROOT / "README.md")}
+    pages = {name(page) for page in DOCS.rglob("*.md")} - {"docs/index.md"}
+    assert not pages - linked
+
+
 def test_the_way_to_test_is_that_of_the_example() -> None:
     example = read(ROOT / "examples" / "scripted_test.py")
     quoted = [code for code in blocks(DOCS / "how-to" / "test-your-agent.md") if "import" not in code]
@@ -111,10 +152,23 @@ async def test_the_transport_of_the_guide_keeps_the_contract() -> None:
     await check()
 
 
-@pytest.mark.parametrize("page", ["docs/how-to/tools.md", "docs/how-to/connect-to-azure.md"])
-def test_the_code_of_a_guide_runs(page: str) -> None:
-    for code in blocks(ROOT / page):
-        exec(code, {"__name__": "guide"})
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if blocks(page) and name(page) not in ELSEWHERE], ids=name
+)
+def test_the_code_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AZURE_VOICELIVE_ENDPOINT", "emulator")
+    examples = [read(example) for example in (ROOT / "examples").rglob("*.py")]
+    namespace: dict[str, object] = {"__name__": "guide"}
+    for code in blocks(page):
+        if not any(code in example for example in examples):
+            exec(code, namespace)
+
+
+@pytest.mark.parametrize("page", ELSEWHERE)
+def test_the_code_of_the_other_pages_runs_elsewhere(page: str) -> None:
+    assert blocks(ROOT / page)
+    assert Path(page).name in read(ROOT / "tests" / ELSEWHERE[page])
 
 
 def test_the_events_are_those_of_the_code() -> None:
@@ -146,11 +200,20 @@ def test_every_page_is_in_the_navigation() -> None:
     assert sorted(navigation) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
 
 
-def test_every_public_name_is_in_the_api_page_or_on_the_page_of_events() -> None:
-    import voicelive_agent
-    from voicelive_agent import errors, events
+@pytest.mark.parametrize("module", MODULES)
+def test_every_public_name_is_in_the_api_pages(module: str) -> None:
+    directives = re.findall(r"^::: ([\w.]+)\n((?:    .+\n)*)", "\n".join(map(read, API)), re.MULTILINE)
+    shown = {name for name, _ in directives}
+    for name, options in directives:
+        shown |= {f"{name}.{member}" for member in re.findall(r"\w+", options.partition("members:")[2])}
+    whole, ours = importlib.import_module(module).__all__, {*errors.__all__, *events.__all__}
+    assert not {name for name in whole if not {f"{module}.{name}", f"voicelive_agent.{name}"} & shown} - ours
 
-    api = read(DOCS / "reference" / "api.md")
-    elsewhere = {*events.__all__, *errors.__all__}
-    missing = {each for each in voicelive_agent.__all__ if f"voicelive_agent.{each}\n" not in api} - elsewhere
-    assert not missing
+
+def test_every_member_of_an_agent_is_in_the_api_page() -> None:
+    from voicelive_agent import VoiceAgent
+    from voicelive_agent._hooks import HOOKS
+
+    (shown,) = re.findall(r"^::: voicelive_agent.VoiceAgent\n((?:    .+\n)*)", read(API[0]), re.MULTILINE)
+    listed = set(re.findall(r'- "?(\w+)"?$', shown, re.MULTILINE))
+    assert listed == {name for name in dir(VoiceAgent) if not name.startswith("_")} - {*HOOKS.values()}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.test_docs import DOCS, blocks, read
-from tests.test_images import JPEG, png
+from tests.test_images import GIF_START, JPEG, PICTURE, png
 
 from voicelive_agent import SessionConfig, State, VoiceAgent
 from voicelive_agent._images import MAX_IMAGE_BYTES, load_image
@@ -109,7 +109,15 @@ async def test_text_does_not_silence_the_agent() -> None:
     assert [turn.status for turn in agent.all(TurnEnded)] == ["completed", "completed"]
 
 
-@pytest.mark.parametrize(("image", "row"), [(b"%PDF-1.7", "another kind"), ("https://x.org/a.png", "a link")])
+@pytest.mark.parametrize(
+    ("image", "row"),
+    [
+        (b"%PDF-1.7", "another kind"),
+        ("https://x.org/a.png", "a link"),
+        (JPEG[:-2], "a file that is cut off"),
+        (GIF_START + PICTURE * 12, "a picture that moves"),
+    ],
+)
 def test_the_errors_are_quoted_as_they_are(image: bytes | str, row: str) -> None:
     with pytest.raises(ImageError) as refused:
         load_image(image)

@@ -10,8 +10,9 @@ from __future__ import annotations
 import gc
 import sys
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import anyio
@@ -178,17 +179,23 @@ async def hold(microphone_off: float, speaker_off: float) -> Day:
     return day
 
 
-pytestmark = pytest.mark.timeout(300)
-"""Of a day: it is minutes where the machine has other things to do, and every line is counted."""
+pytestmark = [
+    pytest.mark.timeout(300),  # of a day: it is minutes where the machine has other things to do
+    pytest.mark.no_cover,  # other tests run these lines; to trace them for eight hours takes far longer
+]
 
 
 @pytest.fixture(scope="module", params=[(PPM, -PPM), (-PPM, PPM)], ids=["fast to slow", "slow to fast"])
-def day(request: pytest.FixtureRequest) -> Day:
-    """One day each with the faster and the slower microphone, and the speaker the other way round."""
-    return run_virtual(hold, *request.param)
+def the_day(request: pytest.FixtureRequest) -> Callable[[], Day]:
+    """One day each with the faster and the slower microphone, and the speaker the other way round.
+
+    It begins in the first test that asks, not here: of a fixture every line would be traced.
+    """
+    return cache(lambda: run_virtual(hold, *request.param))
 
 
-def test_nothing_grows(day: Day) -> None:
+def test_nothing_grows(the_day: Callable[[], Day]) -> None:
+    day = the_day()
     first, last = TALK[1] - 1, TALK[2] - 2
     silent = day.lengths[first : last + 1]
     assert [kept - silent[0] for kept in silent] == [Counter()] * len(silent)
@@ -202,7 +209,8 @@ def test_nothing_grows(day: Day) -> None:
     }
 
 
-def test_the_measure_sees_what_grows(day: Day) -> None:
+def test_the_measure_sees_what_grows(the_day: Callable[[], Day]) -> None:
+    day = the_day()
     shell = day.agent._shell
     assert shell is not None
     before = lengths(shell)
@@ -211,7 +219,8 @@ def test_the_measure_sees_what_grows(day: Day) -> None:
     shell.events._waiting.pop()
 
 
-def test_nothing_is_dropped_and_no_more_than_the_lead_is_written_ahead(day: Day) -> None:
+def test_nothing_is_dropped_and_no_more_than_the_lead_is_written_ahead(the_day: Callable[[], Day]) -> None:
+    day = the_day()
     drift_s = day.microphone.frames / MIC_RATE - HOURS * 3600
     assert abs(abs(drift_s) - PPM * HOURS * 3600) <= 1  # a block
     assert not {type(event) for event in day.agent.seen} & {
@@ -223,7 +232,8 @@ def test_nothing_is_dropped_and_no_more_than_the_lead_is_written_ahead(day: Day)
     assert day.speaker.most <= (LEAD_MS + PIECE_MS) * RATE // 1000
 
 
-def test_the_last_answer_is_as_right_as_the_first(day: Day) -> None:
+def test_the_last_answer_is_as_right_as_the_first(the_day: Callable[[], Day]) -> None:
+    day = the_day()
     turns = day.agent.all(TurnEnded)
     stories, answers = turns[::2], turns[1::2]
     assert len(stories) == len(answers) == len(TALK) * 3600 // PERIOD_S

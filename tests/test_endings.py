@@ -120,6 +120,29 @@ def test_an_error_right_before_the_end_is_its_cause(
     assert verdict.hint
 
 
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("session_expired", EndReason.EXPIRED),
+        ("Session expired.", EndReason.EXPIRED),
+        ("Failed to initialize AI agent, check connection string", EndReason.AUTHENTICATION),
+        ("going away", EndReason.SERVICE_CLOSED),
+        ("", EndReason.SERVICE_CLOSED),
+    ],
+)
+def test_the_reason_in_a_close_frame_is_the_cause_if_it_is_known(text: str, reason: EndReason) -> None:
+    verdict = verdict_of(1001, text=text)
+    assert (verdict.reason, verdict.close_code) == (reason, 1001)
+    assert text in verdict.detail
+    assert verdict.hint
+    assert verdict_of(1001, text=text, last_error=("server_error", "")).reason is EndReason.UNAVAILABLE
+    assert verdict_of(1001, text=text, last_error=("item_not_found", "")).reason is reason
+
+
+def test_words_of_our_own_socket_are_no_cause() -> None:
+    assert verdict_of(1006, by_service=False, text="session_expired").reason is EndReason.NETWORK
+
+
 def test_an_error_that_explains_nothing_is_quoted_and_the_close_code_decides() -> None:
     verdict = verdict_of(1011, last_error=("item_not_found", "no item x"))
     assert verdict.reason is EndReason.UNAVAILABLE

@@ -92,7 +92,15 @@ class Service:
         return self._inbox.popleft()
 
     async def send(self, text: str) -> None:
+        message = json.loads(text)
+        if message["type"] == "conversation.item.create":
+            self._asked = message["event_id"]
         await self._inner.send(text)
+
+    def refusing(self, message: dict[str, Any]) -> Sequence[dict[str, Any]]:
+        """A refusal of the item that was to be created last, instead of its creation."""
+        error = {"type": "invalid_request_error", "code": "c", "message": "no", "event_id": self._asked}
+        return [{"type": "error", "event_id": "e2", "error": error}]
 
     async def close(self) -> None:
         await self._inner.close()
@@ -273,7 +281,8 @@ async def accidents(agent: Everything, phone: Telephone, service: Service) -> No
     before = len(agent.seen)
     agent.send_text("hello")
     await agent.settle(TurnEnded, after=before)
-    await agent.send_image(b"GIF89a", respond=False)  # no image that the service can read
+    service.rules["conversation.item.created"] = service.refusing
+    agent.send_text("hello", respond=False)
     await agent.until(lambda: agent.all(RequestRefused))
     phone.call.tell(DtmfReceived("#"))
     service.unsent = 10**6

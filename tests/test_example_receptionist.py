@@ -2,47 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
 from pathlib import Path
 
 import anyio
 import pytest
-from tests.test_examples import RECORDING, run
+from anyio.streams.text import TextReceiveStream
+from tests.test_examples import RECORDING, ROOT, environment
 
 from voicelive_agent._toolcalls import REFUSED
-from voicelive_agent.emulator import Action, Call, Say, Turn, serve
+from voicelive_agent.emulator import serve
+from voicelive_agent.emulator.script import Script
 
 pytestmark = pytest.mark.e2e
 
-RESERVE = {"title": "Emma", "until": "2030-12-31"}
+SCRIPT = ROOT / "examples" / "emulator_script" / "library.py"
 
 
-class Librarian:
-    """A model that finds, then reserves, then tells what came of it."""
-
-    def answer(self, turn: Turn) -> Iterator[Action]:
-        last = turn.items[-1]
-        if last["type"] != "function_call_output":
-            yield Call("find_book", {"title": "Emma"})
-        elif "shelf" in last["output"]:
-            yield Call("reserve", RESERVE)
-        else:
-            yield Say(last["output"])
+async def answered(early: str, answer: str, *command: str, **environ: str) -> str:
+    """What the program prints to somebody who types something at once, and an answer when asked."""
+    out = ""
+    async with await anyio.open_process(
+        [sys.executable, *command], cwd=ROOT, env=environment(**environ)
+    ) as program:
+        assert program.stdin is not None
+        assert program.stdout is not None
+        await program.stdin.send(early.encode())
+        async for text in TextReceiveStream(program.stdout):
+            out += text
+            if answer and "[y/n/always]" in out:
+                await program.stdin.send(answer.encode())
+                answer = ""
+    assert program.returncode == 0
+    return out
 
 
 @pytest.mark.parametrize(
-    ("typed", "told"),
-    [("y", "Emma is at the north desk until December 31."), ("n", REFUSED["refused"])],
+    ("early", "typed", "told"),
+    [
+        ("", "y\n", "Emma is at the north desk until December 31."),
+        ("y\n", "n\n", REFUSED["refused"]),  # what was typed before the question is no answer
+    ],
     ids=["approved", "refused"],
 )
-async def test_receptionist(tmp_path: Path, typed: str, told: str) -> None:
+async def test_receptionist(tmp_path: Path, early: str, typed: str, told: str) -> None:
     answer = tmp_path / "answer.wav"
     files = (str(RECORDING), str(answer))
-    async with serve(brain=Librarian()) as server:
-        endpoint = server.url
-        out = await anyio.to_thread.run_sync(
-            lambda: run("examples/receptionist.py", *files, words=f"{typed}\n", AZURE_VOICELIVE_ENDPOINT=endpoint)
-        )
+    async with serve(brain=Script.load(SCRIPT)) as server:
+        out = await answered(early, typed, "examples/receptionist.py", *files, AZURE_VOICELIVE_ENDPOINT=server.url)
     assert out.splitlines() == [
         "you:   Hello.",
         "agent: One moment, I am looking.",

@@ -52,7 +52,7 @@ _server = {"type": "mcp", "server_label": "books", "server_url": "https://a/mcp"
 SESSIONS = st.fixed_dictionaries(
     {},
     optional={
-        "modalities": st.sampled_from([["text"], ["audio"], ["text", "audio"], ["audio", "text"]]),
+        "modalities": st.sampled_from([["text"], ["text", "audio"], ["audio", "text"]]),
         "instructions": st.sampled_from([None, "", "Be brief."]),
         "voice": st.sampled_from(
             [
@@ -132,7 +132,7 @@ CHANGED: Mapping[str, Any] = {
     "instructions": "Be long.",
     "voice": {"type": "azure-standard", "name": "en-US-JennyNeural"},
     "turn_detection": {"type": "azure_semantic_vad_en"},
-    "input_audio_transcription": {"model": "mai-transcribe"},
+    "input_audio_transcription": {"model": "mai-transcribe-2"},
     "input_audio_noise_reduction": None,
     "tools": [],
     "tool_choice": "none",
@@ -147,7 +147,7 @@ FULL = SessionConfig(
     instructions="Be brief.",
     voice="alloy",
     input_audio_noise_reduction={"type": "near_field"},
-    input_audio_transcription={"model": "whisper-1"},
+    input_audio_transcription={"model": "mai-transcribe"},
     tools=[_function],
     tool_choice="required",
     parallel_tool_calls=False,
@@ -175,7 +175,7 @@ SAME: list[tuple[str, Any, Any]] = [
     ("threshold", 1, 1.0),
     ("instructions", "", None),
     ("tools", [], None),
-    ("parallel_tool_calls", False, None),
+    ("turn_detection", {"auto_truncate": False}, {"auto_truncate": None}),
     ("modalities", ["text", "audio"], ["audio", "text"]),
     ("voice", "alloy", {"type": "openai", "name": "alloy"}),
     ("voice", {"type": "openai", "name": "alloy"}, "alloy"),
@@ -205,6 +205,13 @@ DIFFERENT: list[tuple[str, Any, Any, list[tuple[str, Any, Any]]]] = [
     ("temperature", 0.0, None, [("temperature", 0.0, None)]),
     ("temperature", 0.8, 1.0, [("temperature", 0.8, 1.0)]),
     ("parallel_tool_calls", False, True, [("parallel_tool_calls", False, True)]),
+    ("parallel_tool_calls", False, None, [("parallel_tool_calls", False, None)]),
+    (
+        "turn_detection",
+        {"create_response": False, "interrupt_response": False},
+        {"create_response": None, "interrupt_response": None},
+        [("turn_detection.create_response", False, None), ("turn_detection.interrupt_response", False, None)],
+    ),
     ("instructions", "", "You are helpful.", [("instructions", "", "You are helpful.")]),
     ("turn_detection", None, {"type": "server_vad"}, [("turn_detection", None, {"type": "server_vad"})]),
     ("voice", "alloy", {"name": "ash"}, [("voice", "alloy", {"name": "ash"})]),

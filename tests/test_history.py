@@ -47,6 +47,31 @@ def test_items_are_in_the_order_in_which_they_were_first_mentioned() -> None:
     assert ("u1" in history, "u3" in history) == (True, False)
 
 
+def test_a_place_is_kept_for_what_the_service_has_not_named_yet() -> None:
+    history = History()
+    history.reserve("commit_1", "user")
+    history.mention("typed", "user")
+    history.reserve("commit_2", "user")
+    assert history.previous_on_service("typed") == "root"
+    history.name("commit_1", "item_1")
+    history.name("commit_1", "item_2")  # told twice
+    history.name("nobody's", "item_3")
+    assert [item.item_id for item in history] == ["item_1", "typed", "commit_2"]
+    assert history.previous_on_service("typed") == "item_1"
+    history.release("commit_2")
+    history.release("commit_2")
+    assert [item.item_id for item in history] == ["item_1", "typed"]
+
+
+def test_a_named_item_keeps_its_first_place() -> None:
+    history = History()
+    history.mention("item_1", "user")
+    history.reserve("commit_1", "user")
+    history.name("commit_1", "item_1")
+    history.release("commit_1")
+    assert [item.item_id for item in history] == ["item_1"]
+
+
 def test_the_first_role_of_an_item_stays() -> None:
     history = History()
     history.mention("x", "user")

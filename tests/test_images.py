@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -25,9 +26,15 @@ def png(width: int = 2, height: int = 2) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
 
 
-JPEG = b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(9) + b"\xff\xc0\x00\x0b\x08\x00\x10\x00\x20\x01\x01\x11\x00"
-GIF = b"GIF89a" + struct.pack("<HH", 3, 4) + bytes(20)
-WEBP = b"RIFF\x24\x00\x00\x00WEBPVP8L\x10\x00\x00\x00\x2f" + struct.pack("<I", 7 | 8 << 14) + bytes(12)
+JPEG = (
+    b"\xff\xd8\xff\xe0\x00\x10JFIF\x00" + bytes(9) + b"\xff\xff\xc0\x00\x0b\x08\x00\x10\x00\x20\x01\x01\x11\x00"
+    b"\xff\xda\x00\x02picture\xff\xd9"
+)
+PICTURE = b"\x2c" + bytes(8) + b"\x80" + bytes(6) + b"\x02\x02\x44\x01\x00"
+"""One of a GIF, with a table of colours of its own."""
+GIF_START = b"GIF89a" + struct.pack("<HH", 3, 4) + b"\x80\x00\x00" + bytes(6) + b"\x21\xf9\x04\x00\x0a\x00\x00\x00"
+GIF = GIF_START + PICTURE + b"\x3b"
+WEBP = b"RIFF\x21\x00\x00\x00WEBPVP8L\x10\x00\x00\x00\x2f" + struct.pack("<I", 7 | 8 << 14) + bytes(16)
 IMAGES = {"image/png": png(), "image/jpeg": JPEG, "image/gif": GIF, "image/webp": WEBP}
 
 
@@ -63,6 +70,11 @@ def test_a_file_is_read_whatever_its_name_says(tmp_path: Path) -> None:
 
 def test_a_data_uri_is_taken_as_it_is() -> None:
     uri = load_image(JPEG).uri
+    for same in (
+        uri.replace("image/jpeg", "image/jpg"),
+        uri.replace("data:image/jpeg;base", "DATA:Image/JPEG;Base"),
+    ):
+        assert load_image(same).uri == uri
     assert load_image(uri).uri == uri
     assert load_image("data:;base64," + base64.b64encode(GIF).decode()).uri == load_image(GIF).uri
 
@@ -94,7 +106,48 @@ def test_what_is_found_instead_is_named(data: bytes, found: str) -> None:
 
 
 def test_a_size_full_of_line_ends_is_no_obstacle() -> None:
-    assert load_image(b"RIFF\n\n\n\nWEBPVP8 ").note.startswith("[image/webp")
+    with pytest.raises(ImageError, match="is image/webp that is cut off"):
+        load_image(b"RIFF\n\n\n\nWEBPVP8 ")
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_an_image_is_all_there_or_refused(kind: str) -> None:
+    """Whatever an upload that broke off has left of it."""
+    image = IMAGES[kind]
+    refused = 0
+    for end in range(1, len(image)):
+        try:
+            load_image(image[:end])
+        except ImageError as error:
+            assert re.search("of an unknown kind|is cut off", str(error))  # noqa: PT017
+            refused += 1
+    # A PNG's last checksum and a GIF's last mark may be missing: there is nothing to see in them.
+    assert len(image) - refused - 1 == {"image/png": 4, "image/gif": 1}.get(kind, 0)
+
+
+def test_a_thumbnail_has_an_end_of_its_own() -> None:
+    thumbnail = b"\xff\xe1\x00\x0aEXIF\xff\xd8\xff\xd9"
+    photo = JPEG[:2] + thumbnail + JPEG[2:]
+    assert load_image(photo).note.startswith("[image/jpeg")
+    with pytest.raises(ImageError, match="is image/jpeg that is cut off"):
+        load_image(photo[:-1])
+
+
+@pytest.mark.parametrize("kind", IMAGES)
+def test_what_follows_the_image_is_no_matter(kind: str) -> None:
+    assert load_image(IMAGES[kind] + b"made by a camera").note.startswith(f"[{kind}")
+
+
+def test_a_picture_that_moves_is_refused() -> None:
+    animation = b"RIFF\x10\x00\x00\x00WEBPVP8XANMFANMF"
+    for moving, kind in ((GIF_START + PICTURE * 2 + b"\x3b", "gif"), (animation, "webp")):
+        with pytest.raises(ImageError, match=f"is an animated image/{kind} of 2 pictures.*give one picture"):
+            load_image(moving)
+
+
+def test_a_gif_without_a_picture_is_none() -> None:
+    with pytest.raises(ImageError, match="cut off"):
+        load_image(GIF_START + b"\x3b")
 
 
 def test_a_file_is_named_in_the_error(tmp_path: Path) -> None:

@@ -19,14 +19,14 @@ PACKAGE = "voicelive_agent"
 SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 
 LAYERS = {
-    "values": "errors events _tool_events audio history _paced _pcm _approval",
-    "config": "config _combinations _session_* _settings _turn_detection _voices",
+    "values": "errors events _tool_events _trouble_events audio history _paced _pcm _approval",
+    "config": "config _combinations _session_* _settings _targets _turn_detection _voices",
     "core": "_wire _outputs _plan _turnclock _turns _playback _requests _responses _corrections _toolcalls _step "
     "_approvals _batches _mcp_calls _waiting _answers _asking _granted _updates _manual_turns _typed _user_speech "
-    "_conversation",
+    "_conversation _tool_items",
     "tools": "tools _schema _tool_threads",
     "transports": "files _wav* _soundfile devices _device_* _playout _watchdog websocket websocket.*",
-    "shell": "_connection _endings _service _pump _buffer _speech _responding "
+    "shell": "_connection _endings _service _pump _buffer _speech speech _responding "
     "_awaited _hooks _agent_tools _tool_runs _agent_session _images _user_input _shell _talk _agent",
     "emulator": "emulator emulator.*",
     "programs": "testing testing.* _conformance _notices lab recording metrics telemetry asgi web web.* cli cli.* "

@@ -357,9 +357,26 @@ def test_a_refused_commit_is_told_and_changes_nothing() -> None:
     talk = Button()
     talk.speaks()
     (commit,) = talk.all(wire.CommitInput)
+    talk.type("x")
+    (item,) = talk.all(wire.CreateItem)
+    talk.error("invalid_value", event_id=item.event_id)  # has nothing to do with it
+    assert [each.item_id for each in talk.core.history] == [commit.event_id, item.item["id"]]
     talk.error("input_audio_buffer_commit_empty", event_id=commit.event_id)
     assert talk.told() == ["RequestRefused"]
     assert talk.state() is State.PROCESSING
+    assert [each.item_id for each in talk.core.history] == [item.item["id"]]
+
+
+def test_what_is_typed_right_after_a_turn_follows_it() -> None:
+    talk = Button()
+    talk.speaks()
+    talk.type("typed before the service has answered")
+    talk.hear("input_audio_buffer.committed", item_id="user_1")
+    talk.transcript("said before that")
+    talk.hear("input_audio_buffer.committed", item_id="user_2")  # of nobody here
+    items = [(item.item_id, item.text) for item in talk.core.history]
+    assert items[0] == ("user_1", "said before that")
+    assert [text for _, text in items[1:]] == ["typed before the service has answered", ""]
 
 
 def test_a_refusal_without_a_name_is_that_of_the_open_commit() -> None:
@@ -379,6 +396,20 @@ def test_a_turn_that_is_never_answered_stalls() -> None:
     talk.wait(31)
     assert [stalled.waited_for for stalled in talk.all(Stalled)] == ["the response that was asked for"]
     assert talk.state() is State.READY
+
+
+def test_a_response_that_was_asked_for_before_the_turn_is_dropped_and_whoever_waits_for_it_is_told() -> None:
+    talk = Button()
+    talk.respond({}, 1)
+    talk.press()
+    assert talk.speech(1) == ["dropped"]
+    talk.core.hear(pcm(300))
+    talk.granted()
+    talk.release()
+    talk.done(status="cancelled")
+    talk.close()
+    assert talk.asked().count("response.create") == 2, "the other one answers the turn"
+    assert talk.speech(1) == ["dropped"]
 
 
 def test_a_tool_result_of_an_older_turn_is_covered_by_the_answer() -> None:

@@ -12,6 +12,7 @@ from voicelive_agent import _wire as wire
 from voicelive_agent._approval import ApprovalRequest
 from voicelive_agent._mcp_calls import _MAX_KNOWN, RESULT_LIMIT_S, RUN_LIMIT_S
 from voicelive_agent._outputs import CancelTool
+from voicelive_agent._tool_items import MAX_TEXT
 from voicelive_agent.events import (
     AgentSpoke,
     EndReason,
@@ -281,6 +282,22 @@ def test_two_questions_of_one_response_are_two_answers_and_one_response() -> Non
     driver.approve("mcpr_1", False)
     assert driver.creates() == 1
     assert {event.call_id: event.error for event in driver.all(McpFinished)} == {"mcp_1": "refused", "mcp_2": ""}
+
+
+def test_the_same_call_twice_is_two_questions_though_the_first_is_answered_before_the_second_is_asked() -> None:
+    driver = calling()
+    driver.makes("mcp_2")
+    driver.asks("mcpr_1")
+    driver.approve("mcpr_1")
+    driver.asks("mcpr_2")
+    driver.done()
+    driver.approve("mcpr_2", False)
+    driver.starts("mcp_1")
+    driver.ends("mcp_1")
+    finished = [(event.call_id, event.error) for event in driver.all(McpFinished)]
+    assert finished == [("mcp_2", "refused"), ("mcp_1", "")]
+    assert driver.state() is State.PROCESSING
+    assert driver.creates() == 1
 
 
 def test_a_call_that_is_made_only_after_the_approval_keeps_its_name() -> None:
@@ -572,3 +589,62 @@ def test_calls_are_remembered_for_long_but_not_for_ever() -> None:
     assert len(driver.all(ApprovalRequest)) == asked
     driver.asks("q0")
     assert len(driver.all(ApprovalRequest)) == asked + 1
+
+
+# --- the record ---------------------------------------------------------------------------------------------
+
+
+def recorded(driver: Driver) -> list[str]:
+    return [item.text for item in driver.core.history if item.role == "tool"]
+
+
+def test_the_history_has_the_call_and_then_its_result() -> None:
+    driver = asking()
+    assert recorded(driver) == [f"library.find({ARGUMENTS})"], "and not the question"
+    driver.approve("mcpr_1")
+    driver.starts()
+    driver.ends()
+    assert recorded(driver) == [f"library.find({ARGUMENTS}) -> shelf 7"]
+
+
+def test_the_history_has_the_words_of_a_failure() -> None:
+    driver = calling()
+    driver.starts()
+    driver.ends(error={"type": "http_error", "message": "503"})
+    assert recorded(driver) == [f"library.find({ARGUMENTS}) -> 503"]
+
+
+def test_the_history_has_that_a_call_was_refused() -> None:
+    driver = asking()
+    driver.approve("mcpr_1", False)
+    assert recorded(driver) == [f"library.find({ARGUMENTS}) -> refused"]
+
+
+def test_the_history_has_functions_the_same_way() -> None:
+    driver = library(tools=["look"])
+    driver.user_speaks("look")
+    driver.created()
+    driver.hear("conversation.item.created", item={"id": "item_call_1", "type": "function_call", "name": "look"})
+    driver.call()
+    driver.done()
+    driver.finish_tool("call_1", "nothing")
+    answer = driver.one(wire.CreateItem).item
+    driver.hear("conversation.item.created", item=answer)
+    assert recorded(driver) == ['look({"a": 1})', "nothing"]
+    assert [item.heard_text for item in driver.core.history][-2:] == recorded(driver)
+
+
+def test_the_history_does_not_have_what_is_only_offered() -> None:
+    driver = library()
+    driver.hear("conversation.item.created", item=listing([{"name": "find"}]))
+    assert list(driver.core.history) == []
+
+
+def test_the_history_shows_the_beginning_of_a_long_result() -> None:
+    driver = calling()
+    driver.starts()
+    driver.ends(output="x" * 1_000_000)
+    [text] = recorded(driver)
+    assert text.endswith("x ...")
+    assert len(text) < MAX_TEXT + 100
+    assert len(driver.all(McpFinished)[0].output) == 1_000_000

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import pytest
 
-from voicelive_agent import AgentSpoke, EndReason, SessionConfig, State, UserSpoke, WavSource
+from voicelive_agent import AgentSpoke, EndReason, SessionConfig, State, UserSpoke, WavSource, tool
 from voicelive_agent.config import MCPServer
 from voicelive_agent.emulator import Call, EnergyEars, HttpMcpClient, ScriptedBrain, serve
 from voicelive_agent.events import (
@@ -21,6 +23,7 @@ from voicelive_agent.events import (
     SessionEnded,
     ToolApprovalAnswered,
     ToolApprovalAsked,
+    ToolFinished,
 )
 from voicelive_agent.tools import ApprovalAnswer, ApprovalRequest
 
@@ -29,6 +32,8 @@ from .emulator.mcp_servers import Tools, serving
 
 SPEECH = Path(__file__).parent / "data" / "audio" / "goforward.wav"
 RULES: list[Any] = [
+    ("mixed", [Call("find_book", {"title": "Emma"}), Call("look", {})]),
+    ("count", Call("count_books", {})),
     ("both", [Call("find_book", {"title": "Emma"}), Call("borrow", {"title": "Emma"})]),
     (r"find (\w+)", Call("find_book", {"title": r"\1"})),
     (r"borrow (\w+)", Call("borrow", {"title": r"\1"})),
@@ -210,6 +215,121 @@ async def test_the_user_hangs_up_while_an_approval_is_waited_for(tools: Tools) -
     assert len(thinking.asked) == 1
     assert isinstance(thinking.seen[-1], SessionEnded)
     assert tools.calls == []
+
+
+async def test_nobody_answers_the_question_in_time(tools: Tools) -> None:
+    class Absent(Librarian):
+        approval_timeout_s = 0.5
+
+        async def approve(self, request: ApprovalRequest) -> ApprovalAnswer:
+            self.asked.append(request)
+            await self.until(lambda: False)
+            raise AssertionError
+
+    async with talking(tools) as agent:
+        absent = Absent(settings=agent._settings)
+        async with calling(absent):
+            await absent.until(lambda: absent.all(McpListed))
+            assert "not approve" in await absent.ask("find Emma")
+            await absent.reach(State.READY)
+            assert len(absent.said) == 1
+    assert [event.reason for event in absent.all(ToolApprovalAnswered)] == ["timeout"]
+    assert [event.error for event in absent.all(McpFinished)] == ["timeout"]
+    assert tools.calls == []
+
+
+async def test_a_function_of_the_agents_own_beside_it(tools: Tools) -> None:
+    class Looking(Librarian):
+        @tool
+        async def look(self) -> str:
+            """Look around."""
+            return "dust"
+
+    async with talking(tools, require_approval="never") as agent:
+        looking = Looking(settings=agent._settings)
+        async with calling(looking):
+            await looking.until(lambda: looking.all(McpListed))
+            answer = await looking.ask("mixed")
+            await looking.reach(State.READY)
+            assert looking.said == [answer], "one answer about both"
+    check_story(looking.seen)
+    assert [event.output for event in looking.all(ToolFinished)] == ["dust"]
+    texts = [item.text for item in looking.history if item.role == "tool"]
+    assert texts == ['library.find_book({"title": "Emma"}) -> Emma: shelf 7', "look({})", "dust"]
+
+
+async def test_of_two_servers_one_cannot_be_reached(tools: Tools) -> None:
+    async with talking(tools, require_approval="never") as agent:
+        [server] = agent._settings.session.tools or ()
+        other = MCPServer(server_label="archive", server_url=nobody())
+        both = Librarian(settings=agent._settings, config=SessionConfig(tools=[other, server]))
+        async with calling(both):
+            await both.until(lambda: both.all(McpListed) and both.all(McpListingFailed))
+            assert await both.ask("find Emma") == "Emma: shelf 7"
+    assert [event.server_label for event in both.all(McpListed)] == ["library"]
+    assert [event.server_label for event in both.all(McpListingFailed)] == ["archive"]
+
+
+class Counting(Tools):
+    """A library that counts its books until it is told to stop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.enough = threading.Event(), threading.Event()
+
+    async def begins(self) -> None:
+        """Wait until it counts."""
+        assert await anyio.to_thread.run_sync(self.begun.wait, 10)
+
+    def server(self) -> Any:
+        server = super().server()
+
+        @server.tool()
+        async def count_books() -> str:
+            """Count all books."""
+            self.calls.append(("count_books", {}))
+            self.begun.set()
+            await anyio.to_thread.run_sync(self.enough.wait, 20)
+            return "forty thousand"
+
+        return server
+
+
+@pytest.fixture
+def counting() -> Iterator[Counting]:
+    with serving(token="secret", tools=Counting()) as tools:
+        assert isinstance(tools, Counting)
+        yield tools
+        tools.enough.set()
+
+
+async def test_the_user_goes_on_while_it_runs_and_hears_of_it_afterwards(counting: Counting) -> None:
+    async with listed(counting, require_approval="never") as agent:
+        agent.send_text("count")
+        await counting.begins()
+        assert agent.state is State.PROCESSING
+        agent.interrupt()
+        assert await agent.ask("Hello") == "I heard: Hello"
+        counting.enough.set()
+        await agent.until(lambda: agent.said[1:])
+        await agent.reach(State.READY)
+        # What this model says then is an answer to the last words of the user; a cleverer one tells the number.
+        assert len(agent.said) == 2
+    assert [(event.output, event.error) for event in agent.all(McpFinished)] == [("forty thousand", "")]
+
+
+async def test_the_user_hangs_up_while_it_runs(counting: Counting) -> None:
+    async with talking(counting, require_approval="never") as agent:
+        async with calling(agent) as call:
+            await agent.until(lambda: agent.all(McpListed))
+            agent.send_text("count")
+            await counting.begins()
+            agent.stop()
+            assert (await call).reason is EndReason.STOPPED
+        counting.enough.set()
+    assert len(agent.all(McpCalled)) == 1
+    assert agent.all(McpFinished) == []
+    assert isinstance(agent.seen[-1], SessionEnded)
 
 
 class Patient:

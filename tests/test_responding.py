@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -12,19 +14,23 @@ from voicelive_agent import (
     AgentSpoke,
     ConfigurationError,
     SessionConfig,
+    SessionStarted,
     Speech,
     State,
     TurnEnded,
     UserSpoke,
+    WavSource,
     tool,
 )
 from voicelive_agent._outputs import SpeechStatus
-from voicelive_agent._speech import Reply
 from voicelive_agent.config import FunctionTool, MCPServer, StaticInterimResponse, ToolChoice
-from voicelive_agent.emulator import Call, Options
+from voicelive_agent.emulator import Call, EmulatorSession, Options, serve
 from voicelive_agent.emulator.protocols import Say, Wait
+from voicelive_agent.emulator.scripted import Rule
 from voicelive_agent.errors import ReplyError
-from voicelive_agent.events import Interrupted, ServiceFailed, SpeechStarted, ToolFinished
+from voicelive_agent.events import Interrupted, RequestRefused, ServiceFailed, SpeechStarted, ToolFinished
+from voicelive_agent.speech import Reply
+from voicelive_agent.testing import MemorySink
 
 from .agent_driver import (
     PROFILES,
@@ -32,12 +38,15 @@ from .agent_driver import (
     Microphone,
     Recorder,
     calling,
+    check_story,
     emulated,
     silence,
     sink,
     tone,
     virtual,
 )
+
+RECORDINGS = Path(__file__).parent / "data" / "audio"
 
 
 class Librarian(Recorder):
@@ -293,6 +302,36 @@ async def test_an_interim_sentence_is_interrupted_like_any_other() -> None:
     [cut] = agent.all(Interrupted)
     assert "One moment, please, I am looking for it.".startswith(cut.heard_text)
     assert 0 < cut.heard_ms < cut.received_ms
+
+
+@PROFILES
+async def test_recorded_speech_over_a_socket(model: str) -> None:
+    """A person who talks over what must be heard, is told to wait and is answered, while a summary is made."""
+
+    class Concierge(Recorder):
+        async def on_session_started(self, event: SessionStarted) -> None:
+            self.welcome = self.say("Good morning.", uninterruptible=True)
+
+        async def on_user_spoke(self, event: UserSpoke) -> None:
+            self.summary = self.respond('Say exactly: "A person spoke."', out_of_band=True)
+
+    slowly: Rule = ("young", [Wait(1_500), Say("It is open.")])
+    interim = StaticInterimResponse(texts=["One moment."], latency_threshold_ms=500)
+    config = SessionConfig(interim_response=interim) if model == "gpt-4.1" else SessionConfig()
+    said = "One moment. It is open." if model == "gpt-4.1" else "It is open."
+
+    def session(model: str, query: Any) -> EmulatorSession:
+        return emulated(slowly, says=["an ill disposed young man"], model=model)
+
+    async with serve(make_session=session) as server:
+        agent = Concierge(server.url, "any key", config=config, target=model)
+        await agent.run(WavSource(RECORDINGS / "librivox_0880.wav"), MemorySink(clock=time.monotonic))
+    assert (await agent.welcome, agent.welcome.heard_text) == ("heard", "Good morning.")
+    assert await agent.summary == "A person spoke."
+    spoken = [(item.role, item.text, item.heard_text) for item in agent.history if item.role == "assistant"]
+    assert spoken == [("assistant", "Good morning.", "Good morning."), ("assistant", said, said)]
+    assert not agent.all(RequestRefused) + agent.all(ServiceFailed)
+    check_story(agent.seen)
 
 
 @virtual

@@ -81,8 +81,9 @@ def test_whoever_waits_for_one_that_is_given_up_can_be_told(ticket: int | None) 
 def test_an_answer_of_the_services_own_covers_what_was_asked_before_and_nothing_else() -> None:
     responses = Responses()
     asked, fresh, speech = Want(event_id="vla_1"), Want(), Want({"instructions": "x"}, event_id="vla_2")
-    responses.wants.extend([asked, fresh, speech])
-    responses.covered()
+    awaited = Want(ticket=7, event_id="vla_3")
+    responses.wants.extend([asked, fresh, speech, awaited])
+    assert responses.covered() == [7], "whoever waits for it has to be told"
     assert list(responses.wants) == [fresh, speech]
 
 

@@ -8,7 +8,19 @@ import enum
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NamedTuple, NewType, NotRequired, Required, TypedDict
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    Literal,
+    NamedTuple,
+    NewType,
+    NotRequired,
+    Optional,
+    Required,
+    TypedDict,
+    TypeVar,
+)
 
 import msgspec
 import pytest
@@ -22,6 +34,8 @@ from voicelive_agent._schema import (
     summary,
     usage,
 )
+
+T = TypeVar("T")
 
 
 class Colour(enum.Enum):
@@ -91,12 +105,21 @@ class Part:
     holder: Holder | None
 
 
+@dataclass
+class Box(Generic[T]):
+    """Things of one kind."""
+
+    first: Annotated[T, "the first one"]
+    others: list[T]
+
+
 class Broken(enum.Enum):
     HALF = 0.5
 
 
 UserId = NewType("UserId", int)
 
+COLOUR_OR_NULL: Schema = {"type": ["string", "null"], "enum": ["red", "blue", None]}
 POINT: Schema = {
     "type": "object",
     "properties": {"x": {"type": "number"}, "y": {"type": "number"}},
@@ -152,9 +175,49 @@ TYPES: list[tuple[object, Schema]] = [
         {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}]},
     ),
     # unions within Annotated, which Python leaves as they are
-    (Annotated[int | str, "n"] | bool, {"type": ["integer", "string", "boolean"]}),
-    (Annotated[int | None, "n"] | str | None, {"type": ["integer", "null", "string"]}),
-    (Annotated[int, "n"] | Annotated[int, "m"], {"type": "integer"}),
+    (Annotated[int | str, 5] | bool, {"type": ["integer", "string", "boolean"]}),
+    (Annotated[int | None, 5] | str | None, {"type": ["integer", "null", "string"]}),
+    (Annotated[int, 5] | Annotated[int, 6], {"type": "integer"}),
+    # notes, wherever they are
+    (list[Annotated[int, "a page"]], {"type": "array", "items": {"type": "integer", "description": "a page"}}),
+    (
+        Annotated[list[Annotated[int, "a page"]], "which ones"],
+        {"type": "array", "items": {"type": "integer", "description": "a page"}, "description": "which ones"},
+    ),
+    (
+        dict[str, Annotated[int, "how many"]],
+        {"type": "object", "additionalProperties": {"type": "integer", "description": "how many"}},
+    ),
+    (Annotated[int, "how many"] | None, {"type": ["integer", "null"], "description": "how many"}),
+    (Optional[Annotated[Colour, "which"]], {**COLOUR_OR_NULL, "description": "which"}),  # noqa: UP045
+    (
+        Annotated[int, "its number"] | Annotated[str, "its name"],
+        {
+            "anyOf": [
+                {"type": "integer", "description": "its number"},
+                {"type": "string", "description": "its name"},
+            ]
+        },
+    ),
+    (
+        Annotated[int | str, "n"] | bool,
+        {"anyOf": [{"type": ["integer", "string"], "description": "n"}, {"type": "boolean"}]},
+    ),
+    (Annotated[dt.date, "A day."], {"type": "string", "format": "date", "description": "A day. Like 2030-12-31."}),
+    (Annotated[Any, "what you know"] | None, {"description": "what you know"}),
+    (
+        Box[int],
+        {
+            "type": "object",
+            "properties": {
+                "first": {"type": "integer", "description": "the first one"},
+                "others": {"type": "array", "items": {"type": "integer"}},
+            },
+            "additionalProperties": False,
+            "required": ["first", "others"],
+            "description": "Things of one kind.",
+        },
+    ),
     (
         Annotated[str | list[str], "n"] | None,
         {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}, {"type": "null"}]},
@@ -191,7 +254,7 @@ TYPES: list[tuple[object, Schema]] = [
     (Annotated[int, msgspec.Meta(description="how many")], {"type": "integer", "description": "how many"}),
     (
         list[Annotated[dt.date, msgspec.Meta(description="a day")]],
-        {"type": "array", "items": {"type": "string", "format": "date", "description": "a day"}},
+        {"type": "array", "items": {"type": "string", "format": "date", "description": "a day. Like 2030-12-31."}},
     ),
     # classes
     (Point, POINT),
@@ -314,6 +377,12 @@ def test_null_is_not_offered_where_leaving_out_says_it(hint: object, default: ob
     assert property_schema(hint, default=default) == expected
 
 
+def test_a_note_of_the_type_stands_for_what_the_docstring_says() -> None:
+    noted = {"type": "integer", "description": "how many"}
+    assert property_schema(Annotated[int, "how many"], description="Few.") == noted
+    assert property_schema(Annotated[int, "how many"] | None, description="Few.", default=None) == noted
+
+
 def test_descriptions_are_joined_the_nearer_one_first() -> None:
     assert property_schema(dt.time, description="When to come.") == {
         "type": "string",
@@ -339,6 +408,8 @@ def test_object_schema() -> None:
         (Annotated[int, 5], ""),
         (Required[Annotated[int, "inside"]], "inside"),
         (list[Annotated[int, "of an item"]], ""),
+        (Annotated[int, "maybe"] | None, "maybe"),
+        (Annotated[int, "of one"] | str, ""),
     ],
 )
 def test_note(hint: object, expected: str) -> None:
@@ -356,6 +427,7 @@ def test_note(hint: object, expected: str) -> None:
         ("Book it.\n    :param day: when", "Book it."),
         ("Book it.\n    Args:\n        day: when", "Book it."),
         ("Args:\n    day: when", ""),
+        ("Book it.\n    Parameters\n    ----------\n    day : str\n        When.", "Book it."),
         ("Args are not a section here: go on.", "Args are not a section here: go on."),
     ],
 )
@@ -396,6 +468,44 @@ def test_parameter_docs_of_google_style() -> None:
     }
 
 
+NUMPY = """Book a table.
+
+    Parameters
+    ----------
+    day : str
+        The day,
+        in words.
+    people, children : int, optional
+        How many: exactly?
+
+        At most 12.
+    note
+        What for.
+    silent : bool
+
+    Returns
+    -------
+    str
+        not a parameter
+
+    Other Parameters
+    ----------------
+    late : int
+        After the others.
+    """
+
+
+def test_parameter_docs_of_numpy_style() -> None:
+    assert parameter_docs(NUMPY) == {
+        "day": "The day, in words.",
+        "people": "How many: exactly? At most 12.",
+        "children": "How many: exactly? At most 12.",
+        "note": "What for.",
+        "silent": "",
+        "late": "After the others.",
+    }
+
+
 def test_parameter_docs_of_rest_style() -> None:
     assert parameter_docs(REST) == {"day": "The day, in words.", "people": "How many."}
 
@@ -415,7 +525,7 @@ def test_usage_reminds_of_all_parameters() -> None:
         "more": property_schema(Any),
     }
     assert usage(object_schema(properties, ["day", "at"])) == (
-        'day (string), at (string, time), colour (one of "red" "blue", optional), '
+        'day (string), at (string, time like 14:30:00), colour (one of "red" "blue", optional), '
         "limit (integer or string or null, optional), tags (string or array, optional), more (anything, optional)"
     )
     assert usage(object_schema({}, [])) == ""

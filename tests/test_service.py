@@ -637,6 +637,16 @@ async def test_an_expired_session(code: int | None) -> None:
     assert verdict.close_code == (code or 1006)
 
 
+async def test_a_session_that_expired_without_an_error_says_so_in_its_close_frame() -> None:
+    async def play(peer: Peer) -> None:
+        await peer.close(1001, "session_expired")
+
+    async with connected(play) as (connection, _):
+        verdict = await ending(connection)
+    assert (verdict.reason, verdict.close_code) == (EndReason.EXPIRED, 1001)
+    assert "session_expired" in verdict.detail
+
+
 async def test_an_error_of_long_ago_is_not_why_the_session_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     async def play(peer: Peer) -> None:
         await peer.text(error_event("rate_limit_exceeded"))

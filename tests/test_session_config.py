@@ -6,6 +6,7 @@ import dataclasses
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -57,6 +58,7 @@ def ours(sdk_name: str) -> type[Part]:
     return kind
 
 
+@cache
 def hints_of(kind: type[Part]) -> dict[str, Any]:
     return get_type_hints(kind, include_extras=True)
 
@@ -166,6 +168,7 @@ def holds(rules: Sequence[Rule], value: Any) -> bool:
     return all(rule.holds(value) for rule in rules)
 
 
+@cache  # hypothesis looks at a strategy once, and not at every draw
 def values_for(hint: Any) -> st.SearchStrategy[Any]:
     """Values for an annotation, its rules included: the tests know no field by name."""
     origin, args = get_origin(hint), get_args(hint)
@@ -200,8 +203,9 @@ SCALARS: Mapping[Any, st.SearchStrategy[Any]] = {
 COMPATIBLE: Mapping[type[Part], dict[str, Any]] = {
     config.Background: {"image_url": None},
     config.AvatarConfig: {"model": "vasa-1"},
-    config.MCPServer: {"require_approval": None},
+    config.MCPServer: {"require_approval": None, "headers": None},
     SessionConfig: {
+        "tools": None,
         "input_audio_sampling_rate": None,
         "input_audio_echo_cancellation": None,
         "input_audio_transcription": None,
@@ -294,14 +298,14 @@ def test_the_sdk_reads_a_whole_session_with_typed_values() -> None:
         turn_detection=AzureSemanticVad(end_of_utterance_detection={"model": "semantic_detection_v1_en"}),
         tools=[FunctionTool(name="f")],
         input_audio_echo_cancellation=EchoCancellation(),
-        modalities=["audio"],
+        modalities=["text", "audio"],
     ).to_session()
     session = _deserialize(models.RequestSession, sent)
     assert type(session.turn_detection) is models.AzureSemanticVad
     assert type(session.turn_detection.end_of_utterance_detection) is models.AzureSemanticDetectionEn
     assert type(session.tools[0]) is models.FunctionTool
     assert type(session.input_audio_echo_cancellation) is models.AudioEchoCancellation
-    assert session.modalities == [models.Modality.AUDIO]
+    assert session.modalities == [models.Modality.TEXT, models.Modality.AUDIO]
     assert models.RequestSession(sent).as_dict() == sent
 
 

@@ -65,6 +65,11 @@ SERVER: dict[str, Any] = {"server_label": "a", "server_url": "https://a.example/
             "it must be text that begins with http:// or https:// and a host",
         ),
         (MCPServer, {**SERVER, "server_url": "https:///mcp"}, "it must be text that begins with http"),
+        (MCPServer, {**SERVER, "server_url": "https://a/mcp\n"}, "it must be text that begins with http"),
+        (MCPServer, {**SERVER, "allowed_tools": []}, "with at least one"),
+        (MCPServer, {**SERVER, "authorization": "token\n"}, "MCPServer.authorization is of type str; it must"),
+        (MCPServer, {**SERVER, "headers": {"x-key": "a\r\nb: c"}}, "MCPServer.headers['x-key'] is of type str"),
+        (MCPServer, {**SERVER, "authorization": "a", "headers": {"Authorization": "b"}}, "has two values of"),
         (MCPServer, {**SERVER, "require_approval": {"ever": ["x"]}}, "MCPServer.require_approval has 'ever'"),
         (MCPServer, {**SERVER, "require_approval": {"never": ["x"], "always": ["x"]}}, "has 'x' under"),
         (

@@ -15,14 +15,11 @@ from voicelive_agent._session_parts import Transcription
 from voicelive_agent._settings import (
     DEFAULT_MODEL,
     EMULATOR_PORT,
-    AgentTarget,
-    ModelTarget,
     Settings,
-    as_target,
     default_credential,
     from_env,
-    profile_of,
 )
+from voicelive_agent._targets import AgentTarget, ModelTarget
 from voicelive_agent._turn_detection import AzureSemanticVad
 from voicelive_agent.errors import ConfigurationError
 
@@ -48,56 +45,6 @@ class InMemory:
         raise NotImplementedError
 
 
-# --- who answers -------------------------------------------------------------------------------------------
-
-
-def test_a_target_may_be_the_name_of_a_model() -> None:
-    agent = AgentTarget("clerk", "library")
-    assert as_target("gpt-4.1") == ModelTarget("gpt-4.1")
-    assert as_target(agent) is agent
-    assert Settings(endpoint=AZURE, target="gpt-5").target == ModelTarget("gpt-5")  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (
-            lambda: as_target(3),  # type: ignore[arg-type]
-            "The target is 3; it must be the name of a model",
-        ),
-        (lambda: ModelTarget(""), "ModelTarget.model is ''; it must be text, not empty"),
-        (lambda: ModelTarget("m", profile=" "), "ModelTarget.profile is ' '"),
-        (lambda: AgentTarget("clerk", ""), "AgentTarget.project is ''"),
-        (
-            lambda: AgentTarget("clerk", "library", version=3),  # type: ignore[arg-type]
-            "AgentTarget.version is 3",
-        ),
-    ],
-)
-def test_a_target_needs_its_names(make: Any, message: str) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        make()
-    assert message in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("target", "profile"),
-    [
-        *[(ModelTarget(name), "realtime") for name in ("gpt-realtime", "gpt-realtime-2.1-mini", "GPT-Realtime")],
-        *[
-            (ModelTarget(name), "realtime")
-            for name in ("phi4-mm-realtime", "azure-realtime", "gpt-realtime-datazone")
-        ],
-        *[(ModelTarget(name), "cascade") for name in ("gpt-4.1", "gpt-4o-mini", "gpt-5", "phi4-mini")],
-        (ModelTarget("mine", profile="byom-azure-openai-realtime"), "realtime"),
-        (ModelTarget("my-realtime", profile="byom-azure-openai-chat-completion"), "cascade"),
-        (AgentTarget("realtime", "realtime"), "cascade"),
-    ],
-)
-def test_profiles(target: ModelTarget | AgentTarget, profile: str) -> None:
-    assert profile_of(target) == profile
-
-
 # --- what is refused ---------------------------------------------------------------------------------------
 
 
@@ -107,7 +54,7 @@ def test_profiles(target: ModelTarget | AgentTarget, profile: str) -> None:
         AZURE,
         AZURE + "/",
         "wss://contoso.cognitiveservices.azure.com",
-        "https://contoso.services.ai.azure.com?api-version=v1",
+        "https://contoso.services.ai.azure.com?subscription-key=none",
         "http://127.0.0.1:8765",
         "http://127.9.9.9",
         "ws://localhost:1",
@@ -168,23 +115,29 @@ def test_agents_take_entra_identities(credential: Any) -> None:
     Settings(endpoint=AZURE, credential=credential, target=AgentTarget("clerk", "library")).check()
 
 
-@pytest.mark.parametrize("name", ["version", "conversation_id", "foundry_resource_override"])
-def test_a_classic_agent_has_no_newer_options(name: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"classic=True and {name}, which a classic agent does not have"):
-        AgentTarget("asst_1", "library", classic=True, **{name: "1"})
-
-
-def test_models_of_ones_own_are_reached_in_one_of_three_ways() -> None:
-    assert profile_of(ModelTarget("own", "byom-azure-openai-realtime")) == "realtime"
-    assert profile_of(ModelTarget("own-realtime", "byom-azure-openai-chat-completion")) == "cascade"
-    with pytest.raises(ConfigurationError, match=r"ModelTarget\.profile is 'byom'; it must be one of byom-azure"):
-        ModelTarget("own", "byom")
-
-
 @pytest.mark.parametrize("name", ["model", "agent-id", "agent_id", "project_id", "agent-name"])
-def test_the_query_names_no_second_target(name: str) -> None:
+def test_no_query_names_a_second_target(name: str) -> None:
     with pytest.raises(ConfigurationError, match=f"Settings.query has '{name}', which would be a second target"):
         Settings(endpoint=AZURE, query={name: "x"}).check()
+    with pytest.raises(ConfigurationError, match=f"The endpoint has '{name}', which would be a second target"):
+        Settings(endpoint=f"{AZURE}/?{name}=x").check()
+
+
+def test_how_a_model_is_reached_is_said_once_and_where_it_counts() -> None:
+    own, newer = ModelTarget("own", "byom-azure-openai-realtime"), {"profile": "byom-something-new"}
+    with pytest.raises(ConfigurationError, match=r"Settings\.query has the profile 'byom-azure-openai-realtime'"):
+        Settings(
+            endpoint=AZURE, target=ModelTarget("own"), query={"profile": "byom-azure-openai-realtime"}
+        ).check()
+    with pytest.raises(ConfigurationError, match=r"Settings\.query has the profile 'byom-something-new'"):
+        Settings(endpoint=AZURE, target=own, query=newer).check()
+    Settings(endpoint=AZURE, target=own).check()
+    Settings(endpoint=AZURE, target=ModelTarget("own"), query=newer).check()
+    with pytest.raises(
+        ConfigurationError, match=r"The endpoint has 'api-version'.*\n?.*Settings\(api_version=\.\.\.\)"
+    ):
+        Settings(endpoint=f"{AZURE}?api-version=v1").check()
+    Settings(endpoint=InMemory(), target=own).check()
 
 
 @pytest.mark.parametrize(

@@ -146,6 +146,42 @@ async def test_a_speech_is_interrupted(model: str) -> None:
     assert len(speaker.played) * 1000 // RATE // 2 == cut.heard_ms
 
 
+@PROFILES
+@virtual
+async def test_a_speech_tells_which_words_of_it_were_heard(model: str) -> None:
+    agent = Recorder(Line(model=model), target=model)
+    async with calling(agent, None, sink()):
+        await agent.reach(State.READY)
+        speeches = [
+            agent.say("One. Two."),
+            agent.respond('Say exactly: "Three."'),
+            agent.say(LONG),
+            agent.say("Four."),
+        ]
+        await agent.until(lambda: [speech.status for speech in speeches[:3]] == ["heard", "heard", "speaking"])
+        assert speeches[2].heard_text == ""  # not known yet
+        await anyio.sleep(2)
+        agent.interrupt()
+        assert [await speech for speech in speeches] == ["heard", "heard", "interrupted", "dropped"]
+    [cut] = [cut for cut in agent.all(Interrupted) if cut.heard_ms]
+    assert [speech.heard_text for speech in speeches] == ["One. Two.", "Three.", cut.heard_text, ""]
+    assert cut.heard_text.startswith("One two three")
+
+
+async def test_after_the_end_of_the_call_nothing_is_said() -> None:
+    """Not even by whoever asks between the end and the last event."""
+
+    class Late(Recorder):
+        async def on_session_ended(self, event: SessionEnded) -> None:
+            self.late = self.say("x")
+            assert await self.late == "dropped"
+
+    agent = Late(Line())
+    async with calling(agent):
+        await agent.reach(State.READY)
+    assert (agent.late.heard_text, agent.late.status) == ("", "dropped")
+
+
 @virtual
 async def test_what_is_not_said_at_the_end_is_dropped() -> None:
     agent = Recorder(Line(options=Options(realtime_factor=1.0)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from tests.make_states import INPUTS, MEANINGS, PAGE, SITUATIONS, follow, page
+from tests.make_states import BUTTON, BY_HAND, INPUTS, MEANINGS, PAGE, SITUATIONS, follow, page
 
 from voicelive_agent.events import State
 
@@ -43,6 +43,20 @@ CORE = [  # written by hand: what a user of the library relies on
     ("error", "a response is created", State.PROCESSING),
     ("error", "`interrupt()`", State.ERROR),
 ]
+PRESSED, LET_GO, TOO_SOON, STUCK = BUTTON
+BY_HAND_CORE = [
+    ("ready", PRESSED, State.LISTENING),
+    ("speaking: more is to come", PRESSED, State.LISTENING),
+    ("error", PRESSED, State.LISTENING),
+    ("listening", PRESSED, State.LISTENING),
+    ("listening", LET_GO, State.PROCESSING),
+    ("speaking: more is to come", LET_GO, State.SPEAKING),
+    ("ready", LET_GO, State.READY),
+    ("ready", TOO_SOON, State.READY),
+    ("speaking: all has arrived", TOO_SOON, State.READY),
+    ("processing: an answer is due", TOO_SOON, State.PROCESSING),
+    ("listening", STUCK, State.PROCESSING),
+]
 
 
 def test_the_page_is_what_the_code_does() -> None:
@@ -50,10 +64,11 @@ def test_the_page_is_what_the_code_does() -> None:
 
 
 def test_every_state_has_a_meaning_and_a_situation() -> None:
-    assert set(MEANINGS) == set(State) == {state for state, _ in SITUATIONS.values()}
+    for situations in (SITUATIONS, BY_HAND):
+        assert set(MEANINGS) == set(State) == {state for state, _ in situations.values()}
 
 
-@pytest.mark.parametrize(("situation", "event", "after"), CORE)
+@pytest.mark.parametrize(("situation", "event", "after"), CORE + BY_HAND_CORE)
 def test_the_core_of_the_table(situation: str, event: str, after: State) -> None:
     assert follow(situation, event) is after
 
@@ -65,6 +80,6 @@ def test_a_loss_closes_and_a_fatal_error_is_one(situation: str) -> None:
     assert follow(situation, "a fatal error of the service") is fatal
 
 
-@pytest.mark.parametrize("event", INPUTS)
+@pytest.mark.parametrize("event", [*INPUTS, *BUTTON])
 def test_nothing_leaves_the_end(event: str) -> None:
     assert follow("closed", event) is State.CLOSED

@@ -181,6 +181,15 @@ def test_json_without_end_is_wrong_too() -> None:
         made(anything).arguments('{"x": ' + "[" * 200_000)
 
 
+@pytest.mark.parametrize("text", ['"nan"', '"inf"', '"-Infinity"'])
+def test_a_number_is_one_that_can_be_compared(text: str) -> None:
+    @tool
+    def pay(amount: float) -> None: ...
+
+    with pytest.raises(ToolError, match=r"is no number - at `\$\.amount`\. It takes amount \(number\)"):
+        collect_tools(None, [pay])["pay"].arguments(f'{{"amount": {text}}}')
+
+
 def test_an_argument_that_refuses_itself() -> None:
     def pick(it: Picky) -> None: ...
 

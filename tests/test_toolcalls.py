@@ -166,16 +166,42 @@ def test_a_late_result_of_an_old_turn_does_not_hide_the_result_of_this_one() -> 
     assert calls.result_due(2)
 
 
+def test_a_call_that_still_waits_for_its_approval_has_taken_no_time_when_it_is_interrupted() -> None:
+    step = Step(plan())
+    step.plan = replace(step.plan, tools={"pay": ToolPolicy(approval=True, cancel_on_interruption=True)})
+    calls = ToolCalls(step)
+    calls.called([call("c1", "pay")], batch="r", turn=1)
+    step.now += 1.2
+    assert calls.interrupted()[-1] == ToolFinished("c1", "pay", CANCELLED, 0, "cancelled")
+
+
+def test_what_runs_a_call_is_the_tool_that_was_in_force_when_it_was_made() -> None:
+    step = Step(plan())
+    step.plan = replace(step.plan, tools={"pay": ToolPolicy(approval=True, tool="the old one")})
+    approvals = Approvals(30)
+    calls = ToolCalls(step, None, approvals)
+    calls.called([call("c1", "pay")], batch="r", turn=1)
+    step.plan = replace(step.plan, tools={"pay": ToolPolicy(tool="the new one")})
+    outputs = [
+        *approvals.answer("c1", True, turn=1, now=step.now),
+        *calls.called([call("c2", "pay")], batch="s", turn=1),
+    ]
+    runs = [output.tool for output in outputs if isinstance(output, CallTool)]
+    assert runs == ["the old one", "the new one"]
+
+
 # --- interruptions and the end ------------------------------------------------------------------------------
 
 
 def test_an_interruption_cancels_only_the_tools_that_want_it_so() -> None:
-    calls = toolcalls()
+    step = Step(plan(tools=["book"], cancelled_tools=["look"]))
+    calls = ToolCalls(step)
     calls.called([call("c1", "look"), call("c2", "book")], batch="r", turn=1)
+    step.now += 1.2
     outputs = calls.interrupted()
     assert outputs[0] == CancelTool("c1")
     assert answers(outputs) == [("c1", CANCELLED)]
-    assert outputs[-1] == ToolFinished("c1", "look", CANCELLED, 0, "cancelled")
+    assert outputs[-1] == ToolFinished("c1", "look", CANCELLED, 1_200, "cancelled")
     assert calls.interrupted() == []
     assert finish(calls, "c1") == []
     assert answers(finish(calls, "c2")) == [("c2", "done")]

@@ -398,12 +398,33 @@ def test_a_name_that_the_service_takes(name: str) -> None:
     assert list(collect_tools(None, [tool(name=name)(fine)])) == [name]
 
 
-@pytest.mark.parametrize("timeout_s", [0, -1, math.inf, math.nan])
-def test_a_time_limit_is_a_positive_number(timeout_s: float) -> None:
+@pytest.mark.parametrize("timeout_s", [0, -1, math.inf, math.nan, "5", True])
+def test_a_time_limit_is_a_positive_number(timeout_s: Any) -> None:
     def fine() -> None: ...
 
     with pytest.raises(ConfigurationError, match="its time limit is"):
         tool(timeout_s=timeout_s)(fine)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"name": 5}, "name=5"),
+        ({"approval": "always"}, "approval='always'"),
+        ({"cancel_on_interruption": 1}, "cancel_on_interruption=1"),
+    ],
+)
+def test_a_setting_of_the_wrong_type_is_named(settings: dict[str, Any], said: str) -> None:
+    def fine() -> None: ...
+
+    with pytest.raises(ConfigurationError, match=said):
+        tool(**settings)(fine)
+
+
+@pytest.mark.parametrize("tools", [5, None, "abc", {"a": 1}, test_a_setting_of_the_wrong_type_is_named])
+def test_tools_are_a_list(tools: Any) -> None:
+    with pytest.raises(ConfigurationError, match="It is a list of functions"):
+        collect_tools(None, tools)
 
 
 def test_importing_tools_loads_nothing_heavy() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from voicelive_agent import ConfigurationError, EndReason, SessionConfig, State, VoiceAgent, WavSink, WavSource
 from voicelive_agent._connection import Connection
-from voicelive_agent._images import MAX_IMAGE_BYTES
+from voicelive_agent._images import MAX_IMAGE_BYTES, load_image
 from voicelive_agent.config import ServerVad, Settings
 from voicelive_agent.emulator import EmulatorSession, ScriptedBrain, serve
 from voicelive_agent.errors import ImageError
@@ -267,9 +267,9 @@ async def test_a_turn_is_described_properly() -> None:
         for wrong in (-1, 1_001, 1.5, True):
             with pytest.raises(ValueError, match="pre_roll_ms must be 0 to 1000"):
                 agent.begin_turn(pre_roll_ms=wrong)  # type: ignore[arg-type]
-        for limit_s in (0, -1, float("nan")):
+        for limit_s in (0, -1, float("nan"), "5", None):
             with pytest.raises(ValueError, match="limit_s must be positive"):
-                agent.begin_turn(limit_s=limit_s)
+                agent.begin_turn(limit_s=limit_s)  # type: ignore[arg-type]
         assert agent.state is State.READY
 
 
@@ -304,7 +304,8 @@ async def test_a_page_is_heard_in_turns_too() -> None:
 # --- recorded speech, over a socket ------------------------------------------------------------------------------
 
 
-async def test_recorded_speech_over_a_socket(tmp_path: Path) -> None:
+@PROFILES
+async def test_recorded_speech_over_a_socket(model: str, tmp_path: Path) -> None:
     heard: list[bytes] = []
 
     def words(pcm: bytes) -> str:
@@ -319,12 +320,12 @@ async def test_recorded_speech_over_a_socket(tmp_path: Path) -> None:
         return emulated(("cards", "Here they are."), says=words, model=model)  # type: ignore[arg-type]
 
     async with serve(make_session=session) as server:
-        agent = Presser(server.url, "any key", config=BY_HAND, target="gpt-4.1")
+        agent = Presser(server.url, "any key", config=BY_HAND, target=model)
         recording = WavSource(RECORDING)
         async with WavSink(tmp_path / "answer.wav") as speaker:
             await agent.run(recording, speaker)
     assert [event.text for event in agent.all(UserSpoke)] == ["the cards"]
-    assert [event.text for event in agent.all(AgentSpoke)] == ["Here they are."]
+    assert [event.text for event in agent.all(AgentSpoke)] == ["Here they are."], "one answer, and that is ours"
     assert len(heard[0]) / 32_000 == pytest.approx(recording.duration_s, abs=0.2)
     check_story(agent.seen)
 
@@ -409,7 +410,7 @@ async def test_a_call_that_ends_while_an_image_is_read(monkeypatch: pytest.Monke
     import voicelive_agent._user_input as module
 
     read, go_on = asyncio.Event(), threading.Event()
-    loop, load = asyncio.get_running_loop(), module.load_image
+    loop, load = asyncio.get_running_loop(), load_image
 
     def slowly(image: Any) -> Any:
         loop.call_soon_threadsafe(read.set)

@@ -326,3 +326,10 @@ def test_a_silent_end_is_a_hole(tmp_path: Path) -> None:
         writer.write_silence(RATE)
     assert os.path.getsize(writer.path) == HEADER_BYTES + 2 * RATE
     assert in_file(writer.path) == bytes(2 * RATE)
+
+
+def test_what_is_written_to_nowhere_is_closed_in_peace() -> None:
+    with WavWriter(os.devnull, RATE) as writer:
+        writer.write(bytes(2 * RATE))
+        writer.write_silence(RATE)
+    assert writer.frames == 2 * RATE

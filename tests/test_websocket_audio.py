@@ -349,8 +349,10 @@ async def test_keys_are_told_though_pressed_before_the_call() -> None:
 async def test_the_page_is_asked_for_a_sign_of_life() -> None:
     page = said_hello(Page(delay_s=0.03))
     async with over(page) as audio:
-        await anyio.sleep(12)
-        assert [ping["id"] for ping in page.all("ping")] == [1, 2, 3]
+        await anyio.sleep(4)
+        assert [ping["id"] for ping in page.all("ping")] == [1, 2, 3, 4], "the first ones follow each other"
+        await anyio.sleep(8)
+        assert [ping["id"] for ping in page.all("ping")] == [1, 2, 3, 4, 5, 6]
         audio.write(bytes(48_000))
         await anyio.sleep(0.2)
         assert audio.in_flight == pytest.approx(0.06 * 24_000, abs=1)
@@ -542,6 +544,17 @@ async def test_leaving_lets_the_rest_be_heard_and_says_the_last_word() -> None:
     assert page.heard == 9_600
     assert page.all("end") == [{"type": "end", "reason": "stopped", "detail": ""}]
     assert page.closed == (1000, "")
+
+
+@virtual
+async def test_a_far_end_that_confirms_nothing_may_be_late_with_the_last_word() -> None:
+    line = AcsLine(delay_s=0.15)
+    async with over(line, AzureCommunicationServices()) as audio:
+        audio.write(bytes(19_200))
+        await anyio.sleep(0.7)
+        assert (audio.pending, line.heard < 9_600) == (0, True), "here it was heard, and there it is not"
+    assert line.heard == 9_600
+    assert line.closed == (1000, "")
 
 
 @virtual

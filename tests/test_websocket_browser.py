@@ -113,8 +113,17 @@ def test_the_round_trip_is_measured_with_the_latest_ping_once() -> None:
     second = json.loads(dialect.ping(2.0))
     assert (first, second) == ({"type": "ping", "id": 1}, {"type": "ping", "id": 2})
     assert said(dialect, {"type": "pong", "id": 1}, now=2.5) == []
-    assert said(dialect, {"type": "pong", "id": 2}, now=2.25) == [RoundTrip(0.25)]
+    assert said(dialect, {"type": "pong", "id": 2}, now=2.25)[0] == RoundTrip(0.25)
     assert said(dialect, {"type": "pong", "id": 2}, now=3.0) == []
+
+
+def test_the_round_trip_is_measured_several_times_at_the_beginning() -> None:
+    dialect = begun()
+    dialect.ping(0.0)
+    for number, now, took in ((1, 0.25, 0.25), (2, 0.375, 0.125), (3, 0.5, 0.125)):
+        again = Reply(f'{{"type":"ping","id":{number + 1}}}')
+        assert said(dialect, {"type": "pong", "id": number}, now=now) == [RoundTrip(took), again]
+    assert said(dialect, {"type": "pong", "id": 4}, now=0.625) == [RoundTrip(0.125)]
 
 
 @pytest.mark.parametrize(

@@ -161,3 +161,25 @@ def test_no_sample_is_lost_or_said_twice(steps: list[Any]) -> None:
                 elif message.startswith("flush"):
                     assert message == f"flush {outbox.position.generation}"
     assert bytes(heard) == bytes(expected[: len(expected) // 2 * 2])
+
+
+def test_all_is_heard_when_the_far_end_says_so() -> None:
+    outbox = Outbox(Plain())
+    assert outbox.all_heard(0.0)
+    outbox.write(audio(50))
+    assert not outbox.all_heard(9.0), "it is not even sent"
+    sent(outbox)
+    assert not outbox.all_heard(9.0)
+    outbox.position.confirm(0, 50, 0.05)
+    assert outbox.all_heard(0.05)
+
+
+def test_who_says_nothing_is_given_time_for_the_last_word() -> None:
+    outbox = Outbox(Paced())
+    assert outbox.all_heard(0.0)
+    outbox.write(audio(10))
+    assert not outbox.all_heard(9.0), "it is not even sent"
+    sent(outbox, 9.0)
+    assert outbox.position.pending(9.02) == 0
+    assert not outbox.all_heard(9.2)
+    assert outbox.all_heard(9.22)

@@ -22,6 +22,7 @@ from voicelive_agent.websocket.dialect import (
     Played,
     Refused,
     Rejected,
+    Reply,
     RoundTrip,
     Tell,
 )
@@ -50,9 +51,15 @@ def said(dialect: Twilio, *messages: Any, now: float = 0.0) -> list[Action]:
     return actions
 
 
+def probing(number: int, sid: str = SID) -> Reply:
+    """The mark that measures the way there and back."""
+    return Reply(f'{{"event":"mark","streamSid":"{sid}","mark":{{"name":"probe:{number}"}}}}')
+
+
 def begun() -> Twilio:
     dialect = Twilio()
-    assert said(dialect, {"event": "connected", "protocol": "Call", "version": "1.0.0"}, START) == []
+    actions = said(dialect, {"event": "connected", "protocol": "Call", "version": "1.0.0"}, START)
+    assert actions == [probing(1)]
     return dialect
 
 
@@ -76,7 +83,7 @@ def test_start_says_who_calls() -> None:
 
 def test_a_start_with_the_least() -> None:
     dialect = Twilio()
-    assert said(dialect, {"event": "start", "streamSid": "MZ2"}) == []
+    assert said(dialect, {"event": "start", "streamSid": "MZ2"}) == [probing(1, "MZ2")]
     assert dialect.start == StreamStart("MZ2")
 
 
@@ -251,3 +258,21 @@ def test_a_mark_that_waits_for_nothing_measures_the_round_trip() -> None:
     assert said(dialect, mark("0:0"), now=1.0625) == [RoundTrip(0.0625), Played(0, 0)]
     assert said(dialect, mark("0:0", 10), now=1.5) == [Played(0, 0)], "once"
     assert said(dialect, mark("0:800", 11), now=1.5) == [Played(0, 800)]
+
+
+def test_the_round_trip_is_measured_several_times_before_the_first_word() -> None:
+    dialect = begun()  # with the first probe, at 0.0
+    assert said(dialect, mark("probe:1", 2), now=0.25) == [RoundTrip(0.25), probing(2)]
+    assert said(dialect, mark("probe:1", 3), now=0.3) == [], "once"
+    assert said(dialect, mark("probe:2", 4), now=0.375) == [RoundTrip(0.125), probing(3)]
+    assert said(dialect, mark("probe:3", 5), now=0.5) == [RoundTrip(0.125), probing(4)]
+    assert said(dialect, mark("probe:4", 6), now=0.625) == [RoundTrip(0.125)]
+
+
+def test_a_probe_that_may_be_behind_audio_measures_nothing() -> None:
+    dialect = begun()
+    outbox = Outbox(dialect)
+    outbox.write(bytes(800))
+    sent(outbox, 0.125)
+    assert said(dialect, mark("probe:1", 2), now=0.2) == []
+    assert said(dialect, mark("0:0", 3), now=0.25) == [RoundTrip(0.125), Played(0, 0)]

@@ -10,19 +10,19 @@ import time
 import warnings
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
 
 import anyio
 
-from ._agent_session import SessionUse
+from ._agent_session import SessionUse, with_formats
 from ._agent_tools import ToolUse, leaves_unknown_tools, policies, service_fills
-from ._combinations import Facts, check_combinations
+from ._combinations import Facts, check_combinations, check_tool_choice
 from ._hooks import HOOKS, Hooks
 from ._plan import Plan
 from ._responding import Responding
-from ._settings import backend_of
 from ._speech import Speech
+from ._targets import backend_of, default_transcription
 from ._user_input import UserInput, text_of
 from .audio import AudioFormat, AudioSink, AudioSource, EchoReference, WireFormats, negotiate
 from .config import (
@@ -67,9 +67,6 @@ _REFUSALS: Final[Mapping[type[Exception], EndReason]] = {
     RateLimitedError: EndReason.RATE_LIMITED,
 }
 """How a call ended that could not be opened; every other ConnectError says that the service cannot be had."""
-
-REALTIME_TRANSCRIPTION: Final = "whisper-1"
-"""What transcribes the user for a realtime model, unless the configuration says otherwise."""
 
 _E = TypeVar("_E", bound=Event)
 _AnyHook = Callable[[Any], Awaitable[None] | None]
@@ -123,10 +120,14 @@ class VoiceAgent(Hooks, UserInput, Responding, ToolUse, SessionUse):
         )
         self._settings.check()
         self._tools = collect_tools(self, tools)
-        check_combinations(self._session(), backend_of(self._settings.target))  # again, with all tools
+        session, backend = self._session(), backend_of(self._settings.target)
+        check_combinations(session, backend)  # again, with all tools
+        check_tool_choice(session, backend)
         self._check_tool_limits()
         if greeting is not None:
             self.greeting = greeting
+        if not isinstance(self.greeting, str | None):
+            raise ConfigurationError(f"greeting={self.greeting!r:.80}:", hint="It is the text to say, or None.")
         if barge_in not in ("service", "client") or on_hook_error not in ("raise", "report"):
             raise ConfigurationError(
                 f"barge_in={barge_in!r}, on_hook_error={on_hook_error!r}:",
@@ -167,12 +168,14 @@ class VoiceAgent(Hooks, UserInput, Responding, ToolUse, SessionUse):
     def _choose_session(
         self, base: SessionConfig, config: SessionConfig | Mapping[str, Any] | None
     ) -> SessionConfig:
-        """The argument, else what the environment changed, else the class; its attributes fill the gaps."""
+        """The argument, else the class with what the environment changed; the attributes fill the gaps."""
         default = SessionConfig()
         if config is not None:
             base = SessionConfig.coerce(config)
-        elif base == default and self.config is not None:
-            base = SessionConfig.coerce(self.config)
+        elif self.config is not None:
+            chosen = {each.name: getattr(base, each.name) for each in fields(base)}
+            changed = {name: value for name, value in chosen.items() if value != getattr(default, name)}
+            base = replace(SessionConfig.coerce(self.config), **changed)
         changes: dict[str, Any] = {}
         if base.instructions is None and self.instructions is not None:
             changes["instructions"] = self.instructions
@@ -242,7 +245,6 @@ class VoiceAgent(Hooks, UserInput, Responding, ToolUse, SessionUse):
             source=source,
             sink=sink,
             formats=formats,
-            tools=self._tools,
             approve=self._approval,
             report=not self._raises,
             agent=self,
@@ -298,15 +300,11 @@ class VoiceAgent(Hooks, UserInput, Responding, ToolUse, SessionUse):
             openai_voice=openai_voice,
             echo_reference=echo_reference,
         )
-        session |= {
-            "input_audio_format": formats.input_audio_format,
-            "input_audio_sampling_rate": formats.input_audio_sampling_rate,
-            "output_audio_format": formats.output_audio_format,
-        }
+        session = with_formats(session, formats, has_source=source is not None, has_sink=sink is not None)
         if echo_reference:
             settings = replace(settings, query={"features": "client_ec_reference:true"} | dict(settings.query))
-        if profile == "realtime":  # it transcribes nothing unless told to, and then nobody knows what was said
-            session.setdefault("input_audio_transcription", {"model": REALTIME_TRANSCRIPTION})
+        if (transcriber := default_transcription(settings.target)) is not None:
+            session.setdefault("input_audio_transcription", {"model": transcriber})
         check_combinations(session, backend)
         plan = Plan(
             session=session,

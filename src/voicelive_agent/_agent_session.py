@@ -8,17 +8,18 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from ._agent_tools import leaves_unknown_tools, own_definitions, policies, service_fills
-from ._combinations import Backend, Facts, check_combinations
+from ._combinations import Backend, Facts, check_combinations, check_tool_choice
 from ._plan import Plan
-from ._settings import backend_of
+from ._targets import backend_of
 from .config import DefaultTurnDetection, SessionConfig, Settings, ToolChoice, turn_policy
 from .errors import ConfigurationError
 from .tools import Tool, collect_tools
 
 if TYPE_CHECKING:
     from ._shell import Shell
+    from .audio import WireFormats
 
-__all__ = ["SessionUse", "changed_plan", "session_changes"]
+__all__ = ["SessionUse", "changed_plan", "session_changes", "with_formats"]
 
 FIXED: Final[Mapping[str, str]] = {
     "input_audio_format": "the microphone's audio is under way in it",
@@ -85,8 +86,28 @@ class SessionUse:
             own_tools=own_tools,
             is_audible=shell.is_audible,
         )
-        with shell.tool_runs.added(own_tools):
-            return await shell.update(change)
+        return await shell.update(change)
+
+
+def with_formats(
+    session: Mapping[str, Any], formats: WireFormats, *, has_source: bool, has_sink: bool
+) -> dict[str, Any]:
+    """The session with the audio formats that were chosen for the call.
+
+    What the configuration says of them is nothing to be ignored: ConfigurationError where the source or the sink
+    asks for another one. ``pcm16`` is only the default.
+    """
+    chosen = {
+        "input_audio_format": formats.input_audio_format,
+        "input_audio_sampling_rate": formats.input_audio_sampling_rate,
+        "output_audio_format": formats.output_audio_format,
+    }
+    for name, value in chosen.items():
+        asked, end = session.get(name), "sink" if name.startswith("output") else "source"
+        if (has_sink if end == "sink" else has_source) and asked not in (None, "pcm16", value):
+            hint = f"Leave it out: it follows from the {end} (and the voice)."
+            raise ConfigurationError(f"{name}={asked!r}: with this call's {end} it is {value!r}.", hint=hint)
+    return {**session, **chosen}
 
 
 def session_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,6 +156,7 @@ def changed_plan(
         hint = "Choose the echo reference before the call: it follows from the source."
         raise ConfigurationError(f"{_ECHO}: the microphone's audio is under way with {now} channel(s).", hint=hint)
     check_combinations(session, backend)
+    check_tool_choice(session, backend)
     pregenerated = not backend.realtime and not Facts(session, backend).openai_voice
     return replace(
         plan,

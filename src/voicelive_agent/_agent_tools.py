@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Awaitable, Container, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ._plan import Plan, ToolPolicy
 from .errors import ConfigurationError
@@ -21,18 +22,25 @@ class ToolUse:
     approval_timeout_s: ClassVar[float] = 30.0
     """How long :meth:`approve` may take; what it has not approved by then is refused."""
 
+    if TYPE_CHECKING:
+
+        def _note_slowness(self, name: str, elapsed_s: float) -> None: ...
+
     def approve(self, request: ApprovalRequest) -> ApprovalAnswer | Awaitable[ApprovalAnswer]:
         """Override to say whether a tool may run: one with ``@tool(approval=True)``, or one of an MCP server.
 
         True approves this call, "always" also all later ones of that tool in this conversation, False refuses.
-        Plain, or ``async`` and then cancelled when its time is over; hooks go on being called meanwhile. The model
-        is told of a refusal. What it raises ends the conversation, or is a refusal with
-        ``on_hook_error="report"``. By default nothing is approved.
+        Plain, and then it must not block (``input()`` belongs into ``asyncio.to_thread``), or ``async`` and then
+        cancelled when its time is over; hooks go on being called meanwhile. The model is told of a refusal.
+        What it raises ends the conversation, or is a refusal with ``on_hook_error="report"``. By default nothing
+        is approved.
         """
         return False
 
     async def _approval(self, request: ApprovalRequest) -> ApprovalAnswer:
+        started = time.perf_counter()
         answer = self.approve(request)
+        self._note_slowness("approve", time.perf_counter() - started)
         if inspect.isawaitable(answer):
             answer = await answer
         if not isinstance(answer, bool) and answer != "always":
@@ -57,6 +65,7 @@ def policies(tools: Mapping[str, Tool]) -> dict[str, ToolPolicy]:
             approval=tool.approval,
             filler=tool.filler,
             filler_after_s=tool.filler_after_ms / 1000,
+            tool=tool,
         )
         for name, tool in tools.items()
     }
@@ -83,5 +92,5 @@ def _is_function(definition: Mapping[str, Any]) -> bool:
 def service_fills(session: Mapping[str, Any], *, pregenerated: bool) -> bool:
     """Whether the service bridges the time of a tool call itself: cascades with an Azure voice can."""
     interim = session.get("interim_response")
-    # Without triggers it is not documented which ones there are: taken for all of them.
-    return pregenerated and isinstance(interim, Mapping) and "tool" in (interim.get("triggers") or ("tool",))
+    # Without triggers it is latency alone (documented).
+    return pregenerated and isinstance(interim, Mapping) and "tool" in (interim.get("triggers") or ())

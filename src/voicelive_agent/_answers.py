@@ -40,7 +40,6 @@ class Answers:
             enabled=not plan.turns.auto_truncates,
             truncates=plan.profile == "realtime",
         )
-        self._unwanted: Want | None = None  # asked for, and no longer wanted before it was made
 
     def live(self) -> list[Response]:
         """The responses of which something may be heard."""
@@ -57,15 +56,10 @@ class Answers:
             self._adopted(response)
         return response
 
-    def _find(self, response_id: str) -> Response | None:
-        """The response of a message that is still to be heard; None for what is late or dropped."""
-        response = self._lookup(response_id)
-        return None if response is None or response.dropped else response
-
     def _audible(self, response_id: str) -> Response | None:
-        """The same, unless it is out of band, and so only for whoever asked for it."""
-        response = self._find(response_id)
-        return None if response is None or response.silent else response
+        """The response of a message that is still to be heard; None for what is late, dropped or out of band."""
+        response = self._lookup(response_id)
+        return None if response is None or response.dropped or response.silent else response
 
     def _adopted(self, response: Response) -> None:
         """A response exists, whoever asked for it."""
@@ -74,14 +68,18 @@ class Answers:
             return
         self._turns.answered()
         if want is None:
-            self.responses.covered()
+            self._covered()
             self._tools.spoken()
-        if want is not None and want is self._unwanted:
+        if want is not None and want.unwanted:
             self._cancel(response)
         elif self._turns.user_speaks and not self.responses.protects(response) and self._disturbs(response):
             if want is not None:
                 self.responses.put_back(want)
             self._cancel(response)
+
+    def _covered(self) -> None:
+        for ticket in self.responses.covered():
+            self._step.move(ticket, "dropped", "the service answered by itself")
 
     def _disturbs(self, response: Response) -> bool:
         """Whether a response that comes while the user speaks already is ours to cancel.
@@ -189,6 +187,14 @@ class Answers:
                 self._step.out.append(FinishPlayback(item_id))
         self._step.out += self.corrections.response_ended(response.id)
         response.ended = info
+        self._take_calls(response, info)
+        if info.status == "failed" and not response.dropped:
+            self._turns.failed = True
+            self._step.tell(_failure(info))
+        self._conclude(response, info.status or "completed")
+
+    def _take_calls(self, response: Response, info: wire.ResponseInfo) -> None:
+        """Run what an answer calls; of one that was cut off nothing is run, and nothing stays open."""
         calls = response.calls | {
             item.call_id: item
             for item in info.output or ()
@@ -204,31 +210,31 @@ class Answers:
                 rounds=response.want.rounds if response.want is not None else 0,
                 filled=self._step.plan.service_fills and self._said(response),
             )
-        if info.status == "failed" and not response.dropped:
-            self._turns.failed = True
-            self._step.tell(_failure(info))
+
+    def _conclude(self, response: Response, status: str) -> None:
+        """Whether what arrived of a response that is over is still to be heard, and whether it was a turn."""
         if response.dropped:
             if response.interrupted:
                 self._turn_ended(response, "interrupted")
-        elif info.status == "cancelled" and not self._said(response):
+        elif status == "cancelled" and not self._said(response):
             # Tentative: the user had only paused, so it counts as not having happened.
             for item_id in response.items:
                 self._cut(item_id, response, response_open=False)
             if not (self.responses.protects(response) and self._ask_again(response)):
                 self._step.move(response.ticket, "dropped")
-        elif response.items or info.status == "failed":
+        elif response.items or status == "failed":
             self.responses.audible.append(response)
-            if info.status == "cancelled" and self.playback.pending and not self.responses.protects(response):
+            if status == "cancelled" and self.playback.pending and not self.responses.protects(response):
                 self.interrupt(cancel=False)  # cut off by the service, for a reason of its own
         else:  # function calls only: the turn goes on
             self._step.move(response.ticket, "dropped")
 
     def _ask_again(self, response: Response) -> bool:
         """Ask once more for what the service cut off because the user spoke, though that was not to matter."""
-        want, response.want = response.want, None
+        want = response.want
         if want is None or want.attempts >= MAX_ATTEMPTS:
-            response.want = want
             return False
+        response.want = None
         self.responses.put_back(want)
         return True
 
@@ -268,11 +274,11 @@ class Answers:
                     self._cut(item_id, still_open, response_open=True)
             if cancel:
                 self._ask_to_cancel(still_open)
-            self._step.move(still_open.ticket, _fate(still_open))
+            self._resolve(still_open, _fate(still_open))
         for response in [response for response in self.responses.audible if response.interrupted]:
             self.responses.audible.remove(response)
             self._turn_ended(response, "interrupted")
-            self._step.move(response.ticket, _fate(response))
+            self._resolve(response, _fate(response))
         self._step.out += self._tools.interrupted()
 
     def drop_wants(self) -> None:
@@ -280,31 +286,33 @@ class Answers:
         responses = self.responses
         for want in [*responses.wants, responses.in_flight]:
             if want is not None and not want.silent:
-                self._step.move(want.ticket, "dropped")
-                want.ticket = None
-                if want is responses.in_flight:
-                    self._unwanted = want
+                self._drop_want(want)
         responses.wants = deque(want for want in responses.wants if want.silent)
 
     def supersede(self) -> None:
         """The user says more: an answer that is being asked for now comes too early, and is asked for again."""
         want = self.responses.in_flight
-        if want is not None and want.answers and want is not self._unwanted:
-            self._unwanted = want
+        if want is not None and want.answers and not want.unwanted:
+            self._drop_want(want)
             self.responses.want_answer()
+
+    def _drop_want(self, want: Want) -> None:
+        """It is not to be said, even if the service has been asked for it."""
+        self._step.move(want.ticket, "dropped")
+        want.ticket, want.unwanted = None, True
 
     def postpone(self, event_id: str | None) -> None:
         """The service has a response open already: ask again when that is done, unless it is no longer wanted."""
         responses, mistaken = self.responses, self.responses.open
         if responses.in_flight is not None and event_id in (None, responses.in_flight.event_id):
             responses.postpone(self._step.now)
-        elif mistaken is not None and mistaken.want is not None and mistaken.want.event_id == event_id:
+        elif mistaken is None or mistaken.dropped:
+            pass  # what was not to be said any more is not said
+        elif mistaken.want is not None and mistaken.want.event_id == event_id:
             # A response of the service's own, without any metadata, was taken for ours.
             responses.put_back(mistaken.want)
             mistaken.want = None
-            responses.covered()
-        if responses.wants and responses.wants[0] is self._unwanted:
-            responses.wants.popleft()
+            self._covered()
 
     def drop_all(self) -> None:
         """It is over: nothing more will be said."""
@@ -315,10 +323,12 @@ class Answers:
                 self._step.move(want.ticket, "dropped", _OVER)
         self.responses.wants.clear()
         for response in self.live():
-            if not response.dropped:
-                self._step.move(response.ticket, _fate(response), _OVER if response.silent else "")
             if self._said(response):
                 self._turn_ended(response, "interrupted")
+            if response.silent:
+                self._step.move(response.ticket, "dropped", _OVER)
+            elif not response.dropped:
+                self._resolve(response, _fate(response))
         self.responses.in_flight = self.responses.open = None
         self.responses.audible.clear()
 
@@ -352,13 +362,18 @@ class Answers:
                 self.responses.audible.remove(response)
                 status = response.ended.status or "completed"
                 self._turn_ended(response, status)
-                self._step.move(response.ticket, "heard" if status == "completed" else _fate(response))
+                self._resolve(response, "heard" if status == "completed" else _fate(response))
+
+    def _resolve(self, response: Response, fate: SpeechStatus) -> None:
+        """Whoever asked for this response learns how it went, and which words of it were heard."""
+        items = [self._history[item_id] for item_id in response.items if item_id in self._history]
+        self._step.move(response.ticket, fate, " ".join(item.heard_text for item in items if item.heard_text))
 
     def _drop_filler(self) -> None:
         """What it was to bridge is over: it is not said any more, unless it is being heard already."""
         responses = self.responses
         if responses.in_flight is not None and responses.in_flight.filler:
-            self._unwanted = responses.in_flight
+            responses.in_flight.unwanted = True
             return
         filler = responses.open
         if filler is not None and filler.want is not None and filler.want.filler and not self._said(filler):

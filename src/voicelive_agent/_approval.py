@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 __all__ = ["ApprovalAnswer", "ApprovalRequest"]
 
@@ -23,3 +23,4 @@ class ApprovalRequest:
     name: str
     arguments: str
     server_label: str | None = None
+    _tool: Any = field(default=None, compare=False, repr=False)  # as in CallTool

@@ -62,6 +62,8 @@ class Approvals:
         """The answer to a question, of which only the first one counts. ``reason`` is why it is refused."""
         if (asked := self._open.pop(call_id, None)) is None:
             return []
+        if now >= asked.until:  # also when the answer and the end of its time are seen at once
+            answer, reason = False, "timeout"
         request, approved = asked.request, answer is True or answer == "always"
         if approved:
             reason = ""
@@ -76,7 +78,7 @@ class Approvals:
         return [
             output
             for call_id in late
-            for output in [CancelTool(call_id), *self.answer(call_id, False, "timeout", turn=turn, now=now)]
+            for output in [CancelTool(call_id), *self.answer(call_id, False, turn=turn, now=now)]
         ]
 
     def withdraw(self, call_id: str, reason: str) -> list[Output]:

@@ -58,7 +58,9 @@ class Asking:
     def _about_results(self) -> Want:
         rounds = self._tools.rounds
         if not self._tools.exhausted:
-            return Want(rounds=rounds)
+            # A choice that forces a call is made by then; in force for the results too, it would never end.
+            forced = self._step.plan.session.get("tool_choice") not in (None, "auto", "none")
+            return Want({"tool_choice": "auto"} if forced else {}, rounds=rounds)
         self._step.tell(ToolRoundsExceeded(rounds))
         return Want({"tool_choice": "none"}, rounds=rounds)
 

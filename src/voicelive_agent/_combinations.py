@@ -7,17 +7,18 @@ merely unusual is left to the service.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from ._voices import OPENAI_VOICES
 from .errors import ConfigurationError
 
-__all__ = ["COMBINATIONS", "Backend", "Combination", "Facts", "check_combinations"]
+__all__ = ["COMBINATIONS", "Backend", "Combination", "Facts", "check_combinations", "check_tool_choice"]
 
 _OPENAI_FORMATS: Final = ("pcm16", "g711_ulaw", "g711_alaw")
 _OPENAI_TRANSCRIPTION: Final = ("whisper", "gpt-4o")
+_PHRASES: Final = ("azure-speech", "mai-transcribe")
 _GA_FIELDS: Final = ("type", "audio", "output_modalities", "max_output_tokens")
 _LONGEST: Final = 60
 
@@ -62,11 +63,16 @@ class Facts:
         return self.backend is not None and self.backend.agent
 
     @property
+    def azure_realtime(self) -> bool:
+        """Known to be answered by the model azure-realtime, which has voices of its own."""
+        return self.backend is not None and self.backend.model.startswith("azure-realtime")
+
+    @property
     def openai_voice(self) -> bool:
-        """The model's own voice speaks, or would since none is asked for."""
+        """A voice of OpenAI speaks, or would since none is asked for."""
         voice = self.session.get("voice")
         if voice is None:
-            return self.realtime
+            return self.realtime and not self.azure_realtime
         return voice in OPENAI_VOICES if isinstance(voice, str) else self.part("voice").get("type") == "openai"
 
     @property
@@ -80,12 +86,19 @@ class Facts:
         return str(self.part("turn_detection").get("type") or "")
 
     @property
-    def functions(self) -> Iterator[Mapping[str, Any]]:
+    def functions(self) -> list[Mapping[str, Any]]:
         """The functions that are declared to the model."""
+        return self._tools("function")
+
+    @property
+    def servers(self) -> list[str]:
+        """The labels of the MCP servers."""
+        return [str(tool.get("server_label")) for tool in self._tools("mcp")]
+
+    def _tools(self, kind: str) -> list[Mapping[str, Any]]:
         tools = self.session.get("tools")
-        for tool in tools if isinstance(tools, list | tuple) else ():
-            if isinstance(tool, Mapping) and tool.get("type") == "function":
-                yield tool
+        given = tools if isinstance(tools, list | tuple) else ()
+        return [tool for tool in given if isinstance(tool, Mapping) and tool.get("type") == kind]
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +126,26 @@ def check_combinations(session: Mapping[str, Any], backend: Backend | None = Non
             given = [path for path in rule.fields if path.partition(".")[0] in session]
             shown = " with ".join(_shown(session, path) for path in given)
             raise ConfigurationError(f"{shown}: {rule.why}.", hint=rule.fix)
+
+
+def check_tool_choice(session: Mapping[str, Any], backend: Backend) -> None:
+    """Refuse a ``tool_choice`` that no tool of the session can meet; to be asked when all tools are there.
+
+    A Foundry agent has tools that are not listed here. Raises
+    :class:`~voicelive_agent.errors.ConfigurationError`.
+    """
+    if backend.agent:
+        return
+    tools, choice = session.get("tools") or (), session.get("tool_choice")
+    if choice == "required" and not tools:
+        hint = "Give the agent a tool, or leave out tool_choice."
+        raise ConfigurationError("tool_choice='required': there is no tool to call.", hint=hint)
+    name = choice.get("name") if isinstance(choice, Mapping) else None
+    names = [tool.get("name") for tool in tools if isinstance(tool, Mapping)]
+    # A tool without a name is a server's or another agent's: it has functions that are not listed.
+    if name is not None and name not in names and None not in names:
+        hint = "Name one of the agent's tools, or use tool_choice='auto'."
+        raise ConfigurationError(f"tool_choice names {name!r:.80}, and no tool is called so.", hint=hint)
 
 
 def _shown(session: Mapping[str, Any], path: str) -> str:
@@ -164,6 +197,13 @@ COMBINATIONS: Final[Sequence[Combination]] = (
         lambda facts: any(name in facts.session for name in _GA_FIELDS),
     ),
     Combination(
+        ("modalities",),
+        "audio does not come without its text",
+        "Use modalities=['text', 'audio'], or ['text'] for a silent agent.",
+        "documentation",
+        lambda facts: list(facts.session.get("modalities") or ()) == ["audio"],
+    ),
+    Combination(
         ("input_audio_sampling_rate", "input_audio_format"),
         "G.711 has 8000 samples a second",
         "It must be 8000 (or left out).",
@@ -207,17 +247,19 @@ COMBINATIONS: Final[Sequence[Combination]] = (
             facts.part(_ECHO).get("channels") == 2 and facts.session.get("input_audio_format", "pcm16") != "pcm16"
         ),
     ),
-    *(
-        Combination(
-            (f"{_HEARS}.{name}", f"{_HEARS}.model"),
-            "only azure-speech can be told that",
-            f"Use Transcription(model='azure-speech', {name}=...), or leave out {name}.",
-            "documentation",
-            lambda facts, name=name: (  # type: ignore[misc]  # mypy knows no lambda with a default
-                bool(facts.part(_HEARS).get(name)) and facts.transcriber != "azure-speech"
-            ),
-        )
-        for name in ("phrase_list", "custom_speech")
+    Combination(
+        (f"{_HEARS}.phrase_list", f"{_HEARS}.model"),
+        "only azure-speech and mai-transcribe can be told that",
+        "Use Transcription(model='azure-speech', phrase_list=...), or leave out phrase_list.",
+        "documentation",
+        lambda facts: bool(facts.part(_HEARS).get("phrase_list")) and not facts.transcriber.startswith(_PHRASES),
+    ),
+    Combination(
+        (f"{_HEARS}.custom_speech", f"{_HEARS}.model"),
+        "only azure-speech can be told that",
+        "Use Transcription(model='azure-speech', custom_speech=...), or leave out custom_speech.",
+        "documentation",
+        lambda facts: bool(facts.part(_HEARS).get("custom_speech")) and facts.transcriber != "azure-speech",
     ),
     Combination(
         (f"{_HEARS}.prompt", f"{_HEARS}.model"),
@@ -235,6 +277,13 @@ COMBINATIONS: Final[Sequence[Combination]] = (
         "reported: invalid_function_parameters",
         _untyped_branch,
     ),
+    Combination(
+        ("tools",),
+        "two MCP servers have the same server_label, which alone tells them apart in events and approvals",
+        "Give every MCPServer a server_label of its own.",
+        "documentation: the label identifies the server",
+        lambda facts: len(facts.servers) != len(set(facts.servers)),
+    ),
     # --- the voice ---
     Combination(
         ("output_audio_format", "voice"),
@@ -251,7 +300,9 @@ COMBINATIONS: Final[Sequence[Combination]] = (
             "it comes from Azure's text to speech, and a voice of OpenAI has none of it",
             f"Use an Azure voice such as 'en-US-AvaNeural', or leave out {name}.",
             "documentation: without effect",
-            lambda facts, name=name: bool(facts.session.get(name)) and facts.openai_voice,  # type: ignore[misc]
+            lambda facts, name=name: (  # type: ignore[misc]  # mypy knows no lambda with a default
+                bool(facts.session.get(name)) and facts.openai_voice
+            ),
         )
         for name in ("output_audio_timestamp_types", "animation")
     ),
@@ -263,7 +314,7 @@ COMBINATIONS: Final[Sequence[Combination]] = (
         lambda facts: (
             facts.backend is not None
             and facts.part("voice").get("type") == "azure-realtime-native"
-            and not facts.backend.model.startswith("azure-realtime")
+            and not facts.azure_realtime
         ),
     ),
     Combination(
@@ -304,7 +355,7 @@ COMBINATIONS: Final[Sequence[Combination]] = (
         "only realtime audio models can be transcribed by it",
         "Use Transcription(model='azure-speech'), or a target such as 'gpt-realtime'.",
         "documentation",
-        lambda facts: facts.cascade and facts.transcriber.startswith("gpt-4o"),
+        lambda facts: facts.cascade and facts.transcriber.startswith(_OPENAI_TRANSCRIPTION),
     ),
     Combination(
         ("temperature",),

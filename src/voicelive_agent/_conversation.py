@@ -24,9 +24,10 @@ from ._batches import Batches
 from ._manual_turns import ManualTurns
 from ._mcp_calls import MCP_HANDLERS, McpCalls
 from ._outputs import End, Output
-from ._plan import Plan
+from ._plan import Plan, ToolPolicy
 from ._responses import Want
 from ._step import Step
+from ._tool_items import NOT_SHOWN, text_of
 from ._toolcalls import ToolCalls
 from ._turns import Turns
 from ._typed import TypedItems
@@ -90,10 +91,12 @@ class Conversation:
         self._tools = ToolCalls(self._step, batches, self._approvals)
         self._answers = Answers(self._step, self._turns, self._tools, self._history)
         self._asking = Asking(self._step, self._turns, self._tools, self._answers)
-        self._mcp = McpCalls(self._step, self._turns, self._answers.responses, batches, self._approvals)
+        self._mcp = McpCalls(
+            self._step, self._turns, self._answers.responses, batches, self._approvals, self._history
+        )
         self._waiting = Waiting(self._step, self._turns, self._answers, self._mcp)
         self._speech = UserSpeech(self._step, self._turns, self._answers, self._history)
-        self._manual = ManualTurns(self._step, self._turns, self._answers)
+        self._manual = ManualTurns(self._step, self._turns, self._answers, self._history)
         self._typed = TypedItems(self._step, self._turns, self._answers.responses, self._history)
         self._updates = Updates(self._step, self._turns, self._answers)
         self._seen: dict[str, None] = {}
@@ -129,6 +132,11 @@ class Conversation:
     @property
     def _plan(self) -> Plan:
         return self._step.plan
+
+    @property
+    def tools(self) -> Mapping[str, ToolPolicy]:
+        """The agent's own tools that are in force."""
+        return self._plan.tools
 
     @property
     def history(self) -> History:
@@ -363,6 +371,7 @@ class Conversation:
         else:
             if isinstance(request, wire.CreateItem):
                 self._mcp.refused(request)
+            self._manual.refused(request)
             if responses.in_flight is not None and responses.in_flight.event_id == request.event_id:
                 self._step.move(responses.give_up(), "dropped", text)
             self._step.tell(events.RequestRefused(wire.request_type(request), code, text, error.param))
@@ -390,13 +399,19 @@ class Conversation:
         if item.id is None:
             return
         self._step.requests.confirmed(wire.CreateItem, item.id)
-        if not self._answers.corrections.created(item.id):
+        if not self._answers.corrections.created(item.id) and item.type not in NOT_SHOWN:
             self._history.mention(item.id, _ROLES.get(item.role or "", "tool"))
+        self._record_tool(item)
         self._mcp.on_item_created(item, item.id)
 
     def _on_output_item(self, message: wire.OutputItemAdded | wire.OutputItemDone) -> None:
         self._answers.on_output_item(message)
+        self._record_tool(message.item)
         self._mcp.on_output_item(message)
+
+    def _record_tool(self, item: wire.ItemInfo) -> None:
+        if item.id is not None and (text := text_of(item)):
+            self._history.say(item.id, text)
 
     def _on_response_done(self, message: wire.ResponseDone) -> None:
         self._answers.on_response_done(message)

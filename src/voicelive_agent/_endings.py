@@ -113,16 +113,19 @@ def verdict_of(
 
     ``close_code`` is that of the close frame, or what our own socket found (1006: gone). ``asked`` says that the
     goodbye was ours, ``by_service`` that the code came from the service. ``last_error`` is an ``error`` event
-    right before the end: it tells more than any code. ``text`` is what the transport said about it, ``limit`` our
+    right before the end: it tells more than any code. ``text`` is the reason in the close frame, which may be a
+    code of the same kind ("session_expired" is seen), or what the transport said about the end. ``limit`` is our
     largest message in bytes.
     """
     if asked:
         return Verdict(EndReason.STOPPED, close_code=1000)
     reason, detail, hint = _by_code(close_code, by_service=by_service, limit=limit)
+    cause = None if last_error is None else _cause(*last_error)
+    if cause is None and by_service:
+        cause = _cause(text, text)
+    if cause is not None:
+        reason, hint = cause
     if last_error is not None:
-        cause = _cause(*last_error)
-        if cause is not None:
-            reason, hint = cause
         detail = f"{_quote(*last_error)}; {detail}"
     if text:
         detail = f"{detail}: {_short(text)}"

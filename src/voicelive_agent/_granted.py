@@ -29,6 +29,8 @@ _OFF: Final = frozenset(
     }
 )
 """What null switches off; of everything else it asks for the service's default."""
+_ON: Final = frozenset({"create_response", "interrupt_response", "parallel_tool_calls"})
+"""What is on by default, so that null does not mean no."""
 
 
 def not_granted(asked: Mapping[str, Any], granted: Mapping[str, Any]) -> Iterator[SettingNotGranted]:
@@ -60,8 +62,10 @@ def _compared(path: str, key: str, asked: Any, granted: Any) -> Iterator[Setting
 
 def _same(key: str, asked: Any, granted: Any) -> bool:
     """Whether two values mean the same, objects and lists of them aside."""
-    if asked == granted or (not asked and not granted and not _is_number(asked) and not _is_number(granted)):
-        return True  # null, "", [] and false all say "no"
+    if asked == granted:
+        return True
+    if not asked and not granted and not _is_number(asked) and not _is_number(granted):
+        return key not in _ON  # of everything else null, "", [] and false all say "no"
     if _is_number(asked) and _is_number(granted):
         return math.isclose(asked, granted, rel_tol=1e-6)  # single precision on the way
     if isinstance(asked, str) != isinstance(granted, str):  # a voice or a function: its name, or an object

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias, get_args
@@ -42,7 +43,12 @@ _SIGNATURES: Final[tuple[tuple[bytes, str], ...]] = (
 )
 """How the kinds of files begin that people have: those that are taken, and those that are named when refused."""
 
-_DATA_URI: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(;[\w.=+-]+)*?(;base64)?,", re.ASCII)
+_OTHER_NAMES: Final = {"image/jpg": "image/jpeg"}
+"""Names that data URIs have for a kind, and that are not its own."""
+
+_DATA_URI: Final = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(;[\w.=+-]+)*?(;base64)?,", re.ASCII | re.IGNORECASE)
+
+_STILL: Final = "Models look at still images (for OpenAI's it is documented): give one picture of it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +103,66 @@ def _checked(where: str, data: bytes, claimed: str | None) -> str:
     kind = next((kind for start, kind in _SIGNATURES if re.match(start, data, re.DOTALL)), "of an unknown kind")
     if kind not in KINDS:
         raise ImageError(f"{where} is {kind}.", hint=f"The service takes {', '.join(KINDS)}: convert it.")
-    if claimed not in (None, kind):
+    if _OTHER_NAMES.get(claimed or kind, claimed or kind) != kind:
         raise ImageError(f"{where} says that it is {claimed}, and is {kind}.", hint="Mend the data URI.")
+    pictures, whole = _ENDS[kind](data)
+    if pictures > 1:
+        raise ImageError(f"{where} is an animated {kind} of {pictures} pictures.", hint=_STILL)
+    if not whole:
+        raise ImageError(f"{where} is {kind} that is cut off.", hint="Its end is missing: was all of it read?")
     return kind
+
+
+# How many pictures it has, as far as that can be told, and whether its end is there. What is complete but for the
+# mark of its end, and what has something after it, is shown by every program, and so taken.
+
+
+def _png_end(data: bytes) -> tuple[int, bool]:
+    return 1, b"IEND" in data
+
+
+def _jpeg_end(data: bytes) -> tuple[int, bool]:
+    at = 2
+    while data[at : at + 1] == b"\xff" and data[at + 1 : at + 2] != b"\xda":  # a thumbnail has an end of its own
+        filling = data[at + 1 : at + 2] == b"\xff"
+        at += 1 if filling else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return 1, b"\xff\xd9" in data[at:]
+
+
+def _webp_end(data: bytes) -> tuple[int, bool]:
+    return data.count(b"ANMF") or 1, len(data) >= 8 + int.from_bytes(data[4:8], "little")
+
+
+def _gif_end(data: bytes) -> tuple[int, bool]:
+    """A GIF is a header, and then blocks of sized pieces: pictures (2C) and extensions (21)."""
+    pictures = 0
+    try:
+        at = 13 + _gif_colours(data[10])
+        while at < len(data) and data[at] in (0x21, 0x2C):
+            if data[at] == 0x2C:
+                pictures += 1
+                at += 11 + _gif_colours(data[at + 9])
+            else:
+                at += 2
+            while data[at]:
+                at += 1 + data[at]
+            at += 1
+    except IndexError:
+        return pictures, False
+    return pictures, pictures > 0
+
+
+def _gif_colours(flags: int) -> int:
+    """The bytes of the table of colours that these flags announce."""
+    return 3 << (flags & 7) + 1 if flags & 0x80 else 0
+
+
+_ENDS: Final[dict[str, Callable[[bytes], tuple[int, bool]]]] = {
+    "image/png": _png_end,
+    "image/jpeg": _jpeg_end,
+    "image/webp": _webp_end,
+    "image/gif": _gif_end,
+}
 
 
 def _from_uri(text: str) -> tuple[bytes, str | None]:
@@ -116,6 +179,6 @@ def _from_uri(text: str) -> tuple[bytes, str | None]:
     if encoded * 3 // 4 > MAX_IMAGE_BYTES + 2:  # before it is decoded; the rest is checked after
         return bytes(MAX_IMAGE_BYTES + 1), None
     try:
-        return base64.b64decode(text[head.end() :], validate=True), head[1]
+        return base64.b64decode(text[head.end() :], validate=True), head[1] and head[1].lower()
     except (binascii.Error, ValueError) as error:
         raise ImageError(f"The image is not base64: {error}.") from error

@@ -15,6 +15,7 @@ from ._answers import Answers
 from ._plan import Plan
 from ._step import Step
 from ._turns import Turns
+from .history import History
 
 MIN_TURN_MS: Final = 100
 """The service refuses to commit less audio than this (``input_audio_buffer_commit_empty``)."""
@@ -39,10 +40,11 @@ class _Turn:
 class ManualTurns:
     """The turns of a conversation without turn detection; one that has it takes no part."""
 
-    def __init__(self, step: Step, turns: Turns, answers: Answers) -> None:
+    def __init__(self, step: Step, turns: Turns, answers: Answers, history: History) -> None:
         self._step = step
         self._turns = turns
         self._answers = answers
+        self._history = history
         self._turn: _Turn | None = None
         self._before = b""  # the last audio that belongs to no turn
 
@@ -88,8 +90,15 @@ class ManualTurns:
             step.tell(events.TurnTooShort(turn.heard * 1000 // (plan.input_rate * plan.input_frame_bytes)))
             return
         self._turns.given(step.now)
-        step.ask(wire.CommitInput(event_id=step.requests.new_id()))
+        commit = wire.CommitInput(event_id=step.requests.new_id())
+        step.ask(commit)
+        self._history.reserve(commit.event_id, "user")  # before what is typed until the service has answered
         self._answers.responses.want_answer()
+
+    def refused(self, request: wire.Request) -> None:
+        """The service refused one of these requests."""
+        if isinstance(request, wire.CommitInput):
+            self._history.release(request.event_id)
 
     def follow(self) -> None:
         """The turn detection may be another one from now on: nobody will end by it what began by the last one."""

@@ -21,7 +21,9 @@ from ._batches import ALWAYS, Batches
 from ._outputs import CancelTool, Output
 from ._responses import Responses
 from ._step import Step
+from ._tool_items import called
 from ._turns import Turns
+from .history import History
 
 RUN_LIMIT_S: Final = 120.0
 """How long a call may take of which nothing is heard; it cannot be cancelled, only given up."""
@@ -65,9 +67,16 @@ class McpCalls:
     """The MCP servers of one conversation: what they offer, and their open calls."""
 
     def __init__(
-        self, step: Step, turns: Turns, responses: Responses, batches: Batches, approvals: Approvals
+        self,
+        step: Step,
+        turns: Turns,
+        responses: Responses,
+        batches: Batches,
+        approvals: Approvals,
+        history: History,
     ) -> None:
         self._step = step
+        self._history = history
         self._turns = turns
         self._responses = responses
         self._batches = batches
@@ -95,6 +104,8 @@ class McpCalls:
             self._listings[item_id] = item
         elif item.type == "mcp_call":
             self._make(item, item_id)
+            if (call := self._open.get(item_id)) is not None:
+                self._record(call)
         elif item.type == "mcp_approval_request":
             self._ask(item, item_id)
 
@@ -116,6 +127,7 @@ class McpCalls:
         """The arguments of a call are complete."""
         if (call := self._open.get(message.item_id)) is not None and call.phase is _Phase.MADE:
             call.arguments, call.at = message.arguments or call.arguments, self._step.now
+            self._record(call)
             self._tell(call)
 
     def on_started(self, message: wire.McpCallStarted) -> None:
@@ -213,8 +225,7 @@ class McpCalls:
         """The service asks whether a call may run."""
         if not self._is_news(question):
             return
-        waiting = (call for call in self._open.values() if call.phase is _Phase.MADE and _matches(call, item))
-        call = next(waiting, None)
+        call = next((call for call in self._open.values() if _matches(call, item)), None)
         if call is None:  # the call itself is made when it is approved
             call = self._open[question] = self._new(item, question, batch or question)
             self._begin(call)
@@ -251,6 +262,11 @@ class McpCalls:
             self._step.out.append(CancelTool(call.approval))
             self._step.out += self._approvals.withdraw(call.approval, "ended")
 
+    def _record(self, call: _Call, result: str = "") -> None:
+        """Write into the history what is known of a call."""
+        text = called(f"{call.server_label}.{call.name}", call.arguments, result)
+        self._history.say(call.item_id, text)
+
     def _tell(self, call: _Call) -> None:
         if not call.told:
             call.told = True
@@ -267,6 +283,7 @@ class McpCalls:
     def _over(self, call: _Call, output: str, error: str) -> events.McpFinished:
         """A call is over, and is spoken about if there is anything to say."""
         del self._open[call.item_id]
+        self._record(call, output or error)
         if error == "not_run" or not self._step.plan.continues_mcp:
             self._batches.drop(call.id)
         else:
@@ -287,9 +304,12 @@ MCP_HANDLERS: Final[dict[type[Any], Callable[[McpCalls, Any], None]]] = {
 
 
 def _matches(call: _Call, item: wire.ItemInfo) -> bool:
-    """Whether a question is about this call; it does not name it."""
-    return (call.server_label, call.name) == (item.server_label or "", item.name or "") and (
-        not call.arguments or not item.arguments or call.arguments == item.arguments
+    """Whether a question is about this call; it does not name it, and the same may have been called twice."""
+    return (
+        call.phase is _Phase.MADE
+        and not call.approval
+        and (call.server_label, call.name) == (item.server_label or "", item.name or "")
+        and (not call.arguments or not item.arguments or call.arguments == item.arguments)
     )
 
 

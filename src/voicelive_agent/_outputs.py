@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from . import _wire as wire
@@ -43,11 +43,12 @@ class StopPlayback:
 
 @dataclass(frozen=True, slots=True)
 class CallTool:
-    """Run one of the agent's tools and report with ``tool_finished``."""
+    """Run one of the agent's tools (``tool``, of its policy) and report with ``tool_finished``."""
 
     call_id: str
     name: str
     arguments: str
+    tool: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class MoveSpeech:
     ticket: int
     status: SpeechStatus
     text: str = ""
-    """What came of an answer out of band: its words, or why there are none."""
+    """The words that were heard; of an answer out of band its words, or why there are none."""
 
 
 @dataclass(frozen=True, slots=True)

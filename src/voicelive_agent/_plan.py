@@ -22,6 +22,8 @@ class ToolPolicy:
     """What to say while it runs, if that takes longer."""
     filler_after_s: float = 1.5
     """After how much silence."""
+    tool: Any = field(default=None, compare=False, repr=False)
+    """What runs it, for whoever is told to; nothing that the conversation looks at."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

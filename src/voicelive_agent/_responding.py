@@ -57,7 +57,6 @@ class ResponseOptions(Part):
 class Responding:
     """The part of an agent that asks the model for responses. RuntimeError from it when no call is running."""
 
-    _tools: dict[str, Tool]
     _tickets: Iterator[int]
 
     if TYPE_CHECKING:
@@ -146,11 +145,12 @@ class Responding:
     def _definition(self, tool: AnyTool) -> Any:
         """A tool as the service is told of it."""
         if isinstance(tool, str):
-            if tool not in self._tools:
-                close = difflib.get_close_matches(tool, self._tools, n=1)
-                hint = f"Did you mean {close[0]!r}?" if close else f"It has: {', '.join(self._tools) or 'none'}."
+            own = self._current().conversation.tools
+            if tool not in own:
+                close = difflib.get_close_matches(tool, own, n=1)
+                hint = f"Did you mean {close[0]!r}?" if close else f"It has: {', '.join(own) or 'none'}."
                 raise ConfigurationError(f"The agent has no tool {tool!r:.80}.", hint=hint)
-            return self._tools[tool].definition
+            return own[tool].tool.definition
         return getattr(tool, "definition", tool)
 
 

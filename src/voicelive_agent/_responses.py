@@ -33,6 +33,7 @@ class Want:
     attempts: int = 0
     rounds: int = 0  # of calls whose results it speaks about, one because of the other
     filler: bool = False  # said while a tool runs, and of no use any later
+    unwanted: bool = False  # it is asked for already, and yet not to be said any more
 
     @property
     def answers(self) -> bool:
@@ -129,8 +130,8 @@ class Responses:
             self.wants.append(Want())
 
     def put_back(self, want: Want) -> None:
-        """It has to wait, and is the next one; a filler would come too late."""
-        if not want.filler:
+        """It has to wait, and is the next one, if it is still wanted; a filler would come too late."""
+        if not want.filler and not want.unwanted:
             self.wants.appendleft(want)
 
     def create(self, want: Want, event_id: str, now: float) -> wire.CreateResponse:
@@ -169,9 +170,14 @@ class Responses:
         self.open = Response(response_id, want, now)
         return self.open
 
-    def covered(self) -> None:
-        """The service answers by itself: that answers what we had asked to be answered before, too."""
-        self.wants = deque(want for want in self.wants if not (want.answers and want.event_id))
+    def covered(self) -> list[int]:
+        """The service answers by itself: that answers what we had asked to be answered before, too.
+
+        The tickets of those who wait for one of these answers, which is none of its own any more.
+        """
+        covered = [want for want in self.wants if want.answers and want.event_id]
+        self.wants = deque(want for want in self.wants if want not in covered)
+        return [want.ticket for want in covered if want.ticket is not None]
 
     def find(self, response_id: str, now: float) -> Response | None:
         """The response that a message belongs to, adopted if its creation was not seen; None for late ones."""

@@ -14,7 +14,19 @@ import inspect
 import re
 import textwrap
 from collections.abc import Iterable
-from typing import Annotated, Any, NotRequired, Required, TypeAlias, get_args, get_origin, get_type_hints
+from itertools import zip_longest
+from types import UnionType
+from typing import (
+    Annotated,
+    Any,
+    NotRequired,
+    Required,
+    TypeAlias,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import msgspec
 from msgspec import inspect as types
@@ -24,15 +36,16 @@ __all__ = ["Schema", "note", "object_schema", "parameter_docs", "property_schema
 Schema: TypeAlias = dict[str, Any]
 
 _FORMATS: dict[type[types.Type], tuple[str, str]] = {
-    types.DateTimeType: ("date-time", "Like 2030-12-31T14:30:00."),
-    types.DateType: ("date", "Like 2030-12-31."),
-    types.TimeType: ("time", "Like 14:30:00."),
-    types.TimeDeltaType: ("duration", "Like PT1H30M."),
+    types.DateTimeType: ("date-time", "2030-12-31T14:30:00"),
+    types.DateType: ("date", "2030-12-31"),
+    types.TimeType: ("time", "14:30:00"),
+    types.TimeDeltaType: ("duration", "PT1H30M"),
     types.UUIDType: ("uuid", ""),
     types.DecimalType: ("decimal", ""),
 }
 """Types that are written as text: the format's name, and an example, because models guess ``14:30``."""
 
+_EXAMPLES = dict(_FORMATS.values())
 _LIMITS = {
     "ge": "minimum",
     "gt": "exclusiveMinimum",
@@ -51,10 +64,10 @@ _ABSENT = object()
 def property_schema(hint: object, *, description: str = "", default: object = _ABSENT) -> Schema:
     """The schema of one parameter; ``default`` is given where it may be left out.
 
-    A parameter that may be null *and* is None when left out is described without the null: leaving it out says
-    the same, and models do it more reliably.
+    ``description`` is for a hint that has no note of its own. A parameter that may be null *and* is None when left
+    out is described without the null: leaving it out says the same, and models do it more reliably.
     """
-    return _property(types.type_info(hint), description, default is None, ())
+    return _property(types.type_info(_with_notes(hint)), "" if note(hint) else description, default is None, ())
 
 
 def object_schema(properties: dict[str, Schema], required: Iterable[str]) -> Schema:
@@ -65,11 +78,29 @@ def object_schema(properties: dict[str, Schema], required: Iterable[str]) -> Sch
 
 
 def note(hint: object) -> str:
-    """The description in ``Annotated[int, "how many"]``: its first text, or ""."""
-    origin = get_origin(hint)
+    """The description in ``Annotated[int, "how many"]``, also in one that may be None: its first text, or ""."""
+    origin, args = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return next((text for text in get_args(hint)[1:] if isinstance(text, str)), "")
-    return note(get_args(hint)[0]) if origin in (Required, NotRequired) else ""
+        return next((text for text in args[1:] if isinstance(text, str)), "")
+    if origin in (Union, UnionType):
+        args = tuple(arg for arg in args if arg is not type(None))
+    elif origin not in (Required, NotRequired):
+        return ""
+    return note(args[0]) if len(args) == 1 else ""
+
+
+def _with_notes(hint: Any) -> Any:
+    """The same hint with its notes, at any depth, as descriptions that msgspec keeps."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin in (Required, NotRequired):
+        return _with_notes(args[0])
+    if origin is Annotated:
+        described = [msgspec.Meta(description=note(hint))] if note(hint) else []
+        return Annotated[_with_notes(args[0]), *args[1:], *described]
+    inner = tuple(_with_notes(arg) for arg in args)
+    if inner == args:
+        return hint
+    return Union[inner] if origin is UnionType else origin[inner]  # noqa: UP007 - built from what is found
 
 
 def _property(node: types.Type, description: str, none_is_default: bool, inside: tuple[type, ...]) -> Schema:
@@ -78,8 +109,10 @@ def _property(node: types.Type, description: str, none_is_default: bool, inside:
 
 def _described(schema: Schema, description: str) -> Schema:
     """Both descriptions, the nearer one first: "When to come. Like 14:30:00."."""
-    texts = [text for text in (description, schema.get("description", "")) if text]
-    return schema | {"description": " ".join(texts)} if texts else schema
+    further = schema.get("description", "")
+    if description and further:
+        description += " " if description.endswith((".", "!", "?")) else ". "
+    return schema | {"description": description + further} if description or further else schema
 
 
 def _without_none(node: types.Type) -> types.Type:
@@ -96,7 +129,9 @@ def _schema(node: types.Type, inside: tuple[type, ...]) -> Schema:
     """``inside`` are the classes that are being described: one of them again would never end."""
     match node:
         case types.Metadata():
-            return _schema(node.type, inside) | (node.extra_json_schema or {})
+            more = dict(node.extra_json_schema or {})
+            words = more.pop("description", "")
+            return _described(_schema(node.type, inside) | more, words)
         case types.AnyType():
             return {}
         case types.NoneType():
@@ -124,7 +159,7 @@ def _schema(node: types.Type, inside: tuple[type, ...]) -> Schema:
             return _class(node, inside)
     if type(node) in _FORMATS:
         name, example = _FORMATS[type(node)]
-        return _described({"type": "string", "format": name}, example)
+        return _described({"type": "string", "format": name}, example and f"Like {example}.")
     raise TypeError(f"{_name(node)} has no JSON form that a model could write")
 
 
@@ -148,8 +183,9 @@ def _choice(values: Iterable[str | int | None]) -> Schema:
 def _union(node: types.UnionType, inside: tuple[type, ...]) -> Schema:
     schemas = [_schema(one, inside) for one in node.types if not isinstance(one, types.NoneType)]
     nullable = len(schemas) < len(node.types)
-    if {} in schemas:
-        return {}
+    for schema in schemas:
+        if schema.keys() <= {"description"}:  # anything, and so the others too
+            return schema
     # A union within Annotated is not merged by Python, and as a branch it would have no type.
     branches = [branch for schema in schemas for branch in schema.get("anyOf", [schema])]
     if nullable and len(branches) == 1:
@@ -175,10 +211,11 @@ def _class(node: types.DataclassType | types.TypedDictType | types.StructType, i
     cls = node.cls
     if cls in inside:
         raise TypeError(f"{cls.__qualname__} contains itself, and a tool's schema has to end somewhere")
-    hints = get_type_hints(cls, include_extras=True)
+    plain = get_origin(cls) or cls  # of a generic class
+    hints = get_type_hints(plain, include_extras=True)
     properties = {
         field.encode_name: _property(
-            field.type, note(hints.get(field.name)), field.default is None, (*inside, cls)
+            _noted(field.type, hints.get(field.name)), "", field.default is None, (*inside, cls)
         )
         for field in node.fields
     }
@@ -186,7 +223,15 @@ def _class(node: types.DataclassType | types.TypedDictType | types.StructType, i
     if isinstance(node, types.StructType) and node.tag_field is not None:
         properties = {node.tag_field: _choice([node.tag])} | properties
         required.insert(0, node.tag_field)
-    return _described(object_schema(properties, required), _class_summary(cls))
+    return _described(object_schema(properties, required), _class_summary(plain))
+
+
+def _noted(node: types.Type, hint: Any) -> types.Type:
+    """The type of a field with the notes of its hint, which msgspec leaves out."""
+    if getattr(hint, "__parameters__", ()):  # of a generic class: only the node knows what its variables stand for
+        return types.Metadata(node, {"description": note(hint)})
+    noted = _with_notes(hint)
+    return node if noted is hint else types.type_info(noted)
 
 
 def _class_summary(cls: type) -> str:
@@ -200,25 +245,30 @@ def _class_summary(cls: type) -> str:
 _SECTION = re.compile(r"^(?:(?:Args|Arguments|Parameters|Returns|Yields|Raises|Examples?|Notes?):\s*$|:\w)")
 _REST = re.compile(r"^:param[ \t]+(?:[^:\n]*[ \t])?(\w+):[ \t]*(.*(?:\n[ \t]+\S.*)*)", re.MULTILINE)
 _GOOGLE = re.compile(r"^(?:Args|Arguments|Parameters):[ \t]*\n((?:[ \t]+.*(?:\n|$)|[ \t]*\n)*)", re.MULTILINE)
+_NUMPY = re.compile(r"^(?:Other )?Parameters[ \t]*\n-{3,}[ \t]*\n((?:(?!.*\n-{3,}).*(?:\n|$))*)", re.MULTILINE)
+_NUMPY_ENTRY = re.compile(r"^(\w+(?:, *\w+)*)[ \t]*(?::.*)?((?:\n[ \t]+\S.*|\n[ \t]*(?=\n))+)", re.MULTILINE)
 _GOOGLE_ENTRY = re.compile(r"^(\w+)[ \t]*(?:\(.*?\))?:[ \t]*(.*(?:\n[ \t]+\S.*)*)", re.MULTILINE)
 
 
 def summary(doc: str | None) -> str:
     """The first paragraph of a docstring, as one line."""
     lines: list[str] = []
-    for line in inspect.cleandoc(doc or "").splitlines():
-        if not line.strip() or _SECTION.match(line):
+    text = inspect.cleandoc(doc or "").splitlines()
+    for line, following in zip_longest(text, text[1:], fillvalue=""):
+        if not line.strip() or _SECTION.match(line) or following.startswith("---"):
             break
         lines.append(line.strip())
     return " ".join(lines)
 
 
 def parameter_docs(doc: str | None) -> dict[str, str]:
-    """What a docstring says about each parameter, in Google (``Args:``) or reST (``:param x:``) form."""
+    """What a docstring says about each parameter, in Google, NumPy or reST (``:param x:``) form."""
     text = inspect.cleandoc(doc or "")
     entries = _REST.findall(text)
     for block in _GOOGLE.findall(text):
         entries += _GOOGLE_ENTRY.findall(textwrap.dedent(block))
+    for block in _NUMPY.findall(text):
+        entries += [(name, words) for names, words in _NUMPY_ENTRY.findall(block) for name in names.split(", ")]
     return {name: " ".join(words.split()) for name, words in entries}
 
 
@@ -238,4 +288,7 @@ def _kind(schema: Schema) -> str:
         return " or ".join(_kind(branch) for branch in schema["anyOf"])
     names = schema.get("type", "anything")
     kind = " or ".join(names) if isinstance(names, list) else names
-    return f"{kind}, {schema['format']}" if "format" in schema else kind
+    if "format" not in schema:
+        return kind
+    example = _EXAMPLES.get(schema["format"])
+    return f"{kind}, {schema['format']}" + (f" like {example}" if example else "")

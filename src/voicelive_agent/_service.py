@@ -19,7 +19,7 @@ import socket
 import traceback
 from collections import deque
 from contextlib import AbstractAsyncContextManager, suppress
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import aiohttp
 import anyio
@@ -60,6 +60,7 @@ _SDK_CLOSED: Final = "Connection closed"
 """The SDK's reason where no close frame came; it says code 1000 all the same."""
 
 _log = logging.getLogger("voicelive_agent")
+_AnyObject = TypeVar("_AnyObject")
 
 
 class AzureConnector:
@@ -203,7 +204,8 @@ class ServiceConnection:
         """What the SDK says about the end, put right by what the socket knows."""
         error = self._recent_error()
         if closed.code != 1006 and closed.reason != _SDK_CLOSED:
-            return verdict_of(closed.code, last_error=error, text=closed.reason)
+            reasons = [str(frame.extra or "") for frame in _locals_of(closed, aiohttp.WSMessage)]
+            return verdict_of(closed.code, last_error=error, text="".join(reasons) or closed.reason)
         known = self._socket.close_code if self._socket is not None else None
         code = known if known and known != 1000 else 1006
         text = closed.reason if closed.reason not in (_SDK_CLOSED, "None") else ""
@@ -312,10 +314,8 @@ async def _enter(manager: AbstractAsyncContextManager[aio.VoiceLiveConnection]) 
     try:
         return await manager.__aenter__()
     except BaseException as error:
-        for frame, _ in traceback.walk_tb(error.__traceback__):
-            for value in tuple(frame.f_locals.values()):
-                if isinstance(value, aiohttp.ClientSession):
-                    await value.close()
+        for session in _locals_of(error, aiohttp.ClientSession):
+            await session.close()
         raise
 
 
@@ -471,6 +471,12 @@ async def _ready_text_passes() -> bool:
     with suppress(aio.ConnectionError):
         await sdk.send(probe)
     return recorder.sent == probe.text
+
+
+def _locals_of(error: BaseException, kind: type[_AnyObject]) -> list[_AnyObject]:
+    """The objects of this kind in the frames that an error came through: what the SDK had in hand."""
+    frames = (frame for frame, _ in traceback.walk_tb(error.__traceback__))
+    return [value for frame in frames for value in frame.f_locals.values() if isinstance(value, kind)]
 
 
 def _socket_of(sdk: aio.VoiceLiveConnection) -> aiohttp.ClientWebSocketResponse | None:

@@ -42,7 +42,14 @@ WebAddress: TypeAlias = Annotated[
     str,
     Rule(
         "that begins with http:// or https:// and a host",
-        lambda value: bool(re.match(r"https?://[^/\s]\S*$", value)),
+        lambda value: bool(re.fullmatch(r"https?://[^/\s]\S*", value)),
+    ),
+]
+HeaderValue: TypeAlias = Annotated[
+    str,
+    Rule(
+        "not empty and on one line, with no space around it",  # as of a token that was read from a file
+        lambda value: value == value.strip() != "" and value.isprintable(),
     ),
 ]
 
@@ -54,7 +61,7 @@ class Transcription(Part):
     """How the user's speech becomes text. Cascade models always transcribe, realtime ones if asked to."""
 
     model: Text
-    """azure-speech, mai-transcribe-1, whisper-1, gpt-4o-transcribe, gpt-4o-mini-transcribe,
+    """azure-speech, mai-transcribe, mai-transcribe-2, whisper-1, gpt-4o-transcribe, gpt-4o-mini-transcribe,
     gpt-4o-transcribe-diarize; OpenAI's models need a realtime audio model."""
     language: str | None = None
     """``en``, ``en-US``, or several to choose from, ``en,zh`` (azure-speech)."""
@@ -65,7 +72,7 @@ class Transcription(Part):
     phrase_list: (
         Annotated[Sequence[str], Rule("of fewer than 500 phrases", lambda value: len(value) < 500)] | None
     ) = None
-    """Words to expect, such as names (azure-speech)."""
+    """Words to expect, such as names (azure-speech, mai-transcribe)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +80,8 @@ class NoiseReduction(Part):
     """Noise reduction before detection and transcription."""
 
     type: Literal["azure_deep_noise_suppression", "near_field", "far_field"]
-    """Azure's own, or OpenAI's for a headset or for a room. Deep suppression can cost whole utterances."""
+    """Azure's own, or OpenAI's for a headset or for a room, which cascade models are reported to accept and not to
+    heed. Deep suppression can cost whole utterances."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,11 +123,11 @@ class MCPServer(Part):
     """Name of the server in events."""
     server_url: WebAddress
     """Its URL; the service must be able to reach it."""
-    authorization: str | None = field(default=None, repr=False)
+    authorization: HeaderValue | None = field(default=None, repr=False)
     """Value of the Authorization header that the service sends to it."""
-    headers: Mapping[str, str] | None = field(default=None, repr=False)
+    headers: Mapping[str, HeaderValue] | None = field(default=None, repr=False)
     """More headers to send to it."""
-    allowed_tools: Sequence[str] | None = None
+    allowed_tools: Annotated[Sequence[Text], Rule("with at least one", bool)] | None = None
     """Names of the tools that may be used; all of them if not set."""
     require_approval: Literal["never", "always"] | Mapping[str, Sequence[str]] | None = None
     """Whether ``VoiceAgent.approve()`` is asked first (the service's default is always), or names of tools under
@@ -127,6 +135,9 @@ class MCPServer(Part):
 
     def __post_init__(self) -> None:
         Part.__post_init__(self)
+        if self.authorization is not None and any(name.lower() == "authorization" for name in self.headers or ()):
+            hint = "Give it as authorization=, and leave it out of headers=."
+            raise ConfigurationError("MCPServer has two values of the header Authorization.", hint=hint)
         approval = self.require_approval
         if not isinstance(approval, Mapping):
             return
@@ -292,7 +303,8 @@ class AnyInterimResponse(Part):
 
     TAG: ClassVar[str] = "type"
     triggers: Annotated[Sequence[Literal["latency", "tool"]], Rule("with at least one", bool)] | None = None
-    """What makes it speak: a slow answer, a tool that runs; either one suffices."""
+    """What makes it speak: a slow answer, a tool that runs; either one suffices. The service's default is latency
+    alone."""
     latency_threshold_ms: Milliseconds | None = None
     """How slow is slow, in ms. The service's default is 2000."""
 

@@ -1,4 +1,4 @@
-"""Where an agent connects to, as whom, and to which model: all that one connection needs."""
+"""Where an agent connects to and as whom: all that one connection needs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import ipaddress
 import os
 from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
-from urllib.parse import SplitResult, urlsplit
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
-from ._combinations import Backend, check_combinations
+from ._combinations import check_combinations
 from ._session_config import SessionConfig
 from ._session_fields import refuse
+from ._targets import PROFILES, AgentTarget, ModelTarget, Target, as_target, backend_of
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -22,18 +23,12 @@ __all__ = [
     "API_VERSION",
     "DEFAULT_MODEL",
     "EMULATOR_PORT",
-    "AgentTarget",
     "Credential",
     "KeyCredential",
-    "ModelTarget",
-    "Profile",
     "Settings",
-    "Target",
     "TokenCredential",
-    "as_target",
     "default_credential",
     "from_env",
-    "profile_of",
 ]
 
 API_VERSION = "2026-07-15"
@@ -44,117 +39,6 @@ EMULATOR_PORT = 8765
 """Where ``voicelive-agent emulator`` listens, and what the endpoint ``emulator`` means."""
 EMULATOR_KEY = "emulator"
 MAX_APPLICATION_ID = 24
-
-Profile: TypeAlias = Literal["cascade", "realtime"]
-"""A chat model between speech to text and text to speech, or a model that hears and speaks by itself."""
-
-
-# --- who answers -------------------------------------------------------------------------------------------
-
-
-CURRENT_ONLY = (
-    "version",
-    "conversation_id",
-    "authentication_identity_client_id",
-    "foundry_resource_override",
-)
-"""What only agents of the current Agent Service have."""
-PROFILES = (
-    "byom-azure-openai-realtime",
-    "byom-azure-openai-chat-completion",
-    "byom-foundry-anthropic-messages",
-)
-"""How models of one's own are reached (documented)."""
-
-
-@dataclass(frozen=True, slots=True)
-class ModelTarget:
-    """A model answers.
-
-    ``profile`` is for a model of your own, whose deployment ``model`` names, and says how it is reached:
-    ``byom-azure-openai-realtime`` (it hears and speaks by itself), ``byom-azure-openai-chat-completion`` or
-    ``byom-foundry-anthropic-messages``. It takes a Foundry resource; a Speech resource has no such models.
-    """
-
-    model: str
-    profile: str | None = None
-
-    def __post_init__(self) -> None:
-        _check_names(self, required=("model",))
-        if self.profile is not None and self.profile not in PROFILES:
-            hint = "A newer one goes into Settings.query: {'profile': ...}."
-            raise refuse("ModelTarget.profile", self.profile, f"one of {', '.join(PROFILES)}", hint=hint)
-
-
-@dataclass(frozen=True, slots=True)
-class AgentTarget:
-    """A Foundry agent answers, with the model, the instructions and the tools that it has in Foundry.
-
-    ``agent`` and ``project`` are names. ``version`` is the latest if left out; ``conversation_id`` continues an
-    earlier conversation. ``authentication_identity_client_id`` is the client id of the managed identity with which
-    the service calls the agent, ``foundry_resource_override`` the resource that has it if that is not the
-    endpoint's. ``classic``: an agent of the classic Agent Service, whose id (``asst_...``) is ``agent``; it has
-    none of the other options.
-
-    It takes a Foundry resource and a Microsoft Entra identity (with the roles Cognitive Services User and Foundry
-    User); keys are refused, as are instructions and tools, which it takes from nobody.
-    """
-
-    agent: str
-    project: str
-    version: str | None = None
-    conversation_id: str | None = None
-    authentication_identity_client_id: str | None = None
-    foundry_resource_override: str | None = None
-    classic: bool = False
-
-    def __post_init__(self) -> None:
-        _check_names(self, required=("agent", "project"))
-        given = [name for name in CURRENT_ONLY if getattr(self, name) is not None]
-        if self.classic and given:
-            raise ConfigurationError(
-                f"AgentTarget has classic=True and {given[0]}, which a classic agent does not have.",
-                hint=f"Leave out {given[0]}, or name an agent of the current Agent Service.",
-            )
-
-
-Target: TypeAlias = ModelTarget | AgentTarget
-
-
-def as_target(target: str | Target) -> Target:
-    """A target from the name of a model."""
-    if isinstance(target, str):
-        return ModelTarget(target)
-    if isinstance(target, ModelTarget | AgentTarget):
-        return target
-    raise refuse("The target", target, "the name of a model, a ModelTarget(...) or an AgentTarget(...)")
-
-
-def profile_of(target: Target) -> Profile:
-    """How the target hears and speaks: agents are cascade, and so is a model without "realtime" in its name.
-
-    A model of your own may have any name; the ``profile`` by which it is reached says what it is.
-    """
-    if isinstance(target, AgentTarget):
-        return "cascade"
-    return "realtime" if "realtime" in (target.profile or target.model).lower() else "cascade"
-
-
-def backend_of(target: Target) -> Backend:
-    """Who answers, as far as that limits what can be configured."""
-    is_agent = isinstance(target, AgentTarget)
-    model = "" if isinstance(target, AgentTarget) else target.model
-    return Backend(model, realtime=profile_of(target) == "realtime", agent=is_agent)
-
-
-def _check_names(target: ModelTarget | AgentTarget, *, required: tuple[str, ...]) -> None:
-    for name in (entry.name for entry in fields(target) if entry.name != "classic"):
-        value = getattr(target, name)
-        if value is None and name not in required:
-            continue
-        if not isinstance(value, str) or not value.strip():
-            raise refuse(f"{type(target).__name__}.{name}", value, "text, not empty")
-
 
 # --- as whom -----------------------------------------------------------------------------------------------
 
@@ -381,10 +265,25 @@ TARGET_PARAMETERS = ("model", "agent-name", "agent-project-name", "agent-id", "a
 
 
 def _check_query(settings: Settings) -> None:
-    """Refuse a second target: the one in the query would win, and nothing here would know of it."""
-    if given := [name for name in TARGET_PARAMETERS if name in settings.query]:
-        hint = "Use target=: a model's name, ModelTarget(...), or AgentTarget(..., classic=True) for an agent-id."
-        raise ConfigurationError(f"Settings.query has {given[0]!r}, which would be a second target.", hint=hint)
+    """Refuse a second target, of which nothing here would know.
+
+    The one in the query would win over ``target``, and that over the one in the endpoint.
+    """
+    url = settings.endpoint if isinstance(settings.endpoint, str) else ""
+    in_url = dict(parse_qsl(urlsplit(url).query))
+    for where, query in (("Settings.query", settings.query), ("The endpoint", in_url)):
+        if given := [name for name in TARGET_PARAMETERS if name in query]:
+            hint = (
+                "Use target=: a model's name, ModelTarget(...), or AgentTarget(..., classic=True) for an agent-id."
+            )
+            raise ConfigurationError(f"{where} has {given[0]!r}, which would be a second target.", hint=hint)
+        profile = query.get("profile")
+        if profile in PROFILES or (profile and getattr(settings.target, "profile", None)):
+            hint = "Use target=ModelTarget(model, profile): it says how the model hears and speaks."
+            raise ConfigurationError(f"{where} has the profile {profile!r:.80}.", hint=hint)
+        if "api-version" in query:
+            hint = "Use Settings(api_version=...)."
+            raise ConfigurationError(f"{where} has 'api-version', which would be a second one.", hint=hint)
 
 
 def _shown_endpoint(endpoint: object) -> str:

@@ -54,7 +54,7 @@ from .events import (
     State,
     Verdict,
 )
-from .tools import ApprovalAnswer, ApprovalRequest, Tool, ToolThreads
+from .tools import ApprovalAnswer, ApprovalRequest, ToolThreads
 
 logger = logging.getLogger("voicelive_agent")
 
@@ -84,7 +84,6 @@ class Shell:
         source: AudioSource | None,
         sink: AudioSink | None,
         formats: WireFormats,
-        tools: dict[str, Tool],
         approve: Callable[[ApprovalRequest], Awaitable[ApprovalAnswer]],
         report: bool,
         agent: object,
@@ -110,7 +109,6 @@ class Shell:
         self.tool_runs = ToolRuns(
             self.conversation,
             self.step,
-            tools=tools,
             approve=approve,
             report=(lambda error: self.tell(HookFailed("approve", error))) if report else None,
             threads=self._threads,

@@ -18,11 +18,14 @@ class Speech:
     """Something the agent was asked to say. Await it to learn how it went.
 
     ``status`` goes from "queued" over "speaking" (its first sample is heard) to one of "heard" (its last one),
-    "interrupted" or "dropped" (nothing of it was heard). ``text`` is "" where the words are left to the model.
+    "interrupted" or "dropped" (nothing of it was heard). ``text`` is "" where the words are left to the model;
+    ``heard_text`` is what of it was heard, known when it is over: all of it, or up to the interruption (by the
+    service's word timestamps, or else by proportion).
     """
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self.heard_text = ""
         self._status: SpeechStatus = "queued"
         self._done = asyncio.Event()
 
@@ -41,6 +44,7 @@ class Speech:
     def _move(self, status: SpeechStatus, text: str = "") -> None:
         self._status = status
         if status in _FINAL:
+            self.heard_text = text if status != "dropped" else ""
             self._done.set()
 
 

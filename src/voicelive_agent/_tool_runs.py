@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from typing import Final, TypeAlias
 
 import anyio
@@ -17,7 +16,6 @@ from ._outputs import CallTool, Output
 from .tools import (
     ApprovalAnswer,
     ApprovalRequest,
-    Tool,
     ToolContext,
     ToolThreads,
     run_tool,
@@ -45,7 +43,6 @@ class ToolRuns:
         conversation: Conversation,
         tell: Callable[[Told], None],
         *,
-        tools: Mapping[str, Tool],
         approve: Callable[[ApprovalRequest], Awaitable[ApprovalAnswer]],
         report: Callable[[Exception], None] | None,
         threads: ToolThreads,
@@ -53,23 +50,11 @@ class ToolRuns:
     ) -> None:
         self._conversation = conversation
         self._tell = tell
-        self._tools = dict(tools)
         self._approve = approve
         self._report = report
         self._threads = threads
         self._agent = agent
         self._running: dict[str, anyio.CancelScope] = {}
-
-    @contextmanager
-    def added(self, tools: Mapping[str, Tool]) -> Iterator[None]:
-        """Know these tools from now on, unless this raises. The conversation says which may run."""
-        before = dict(self._tools)
-        self._tools.update(tools)
-        try:
-            yield
-        except BaseException:
-            self._tools = before
-            raise
 
     def begin(self, what: CallTool | ApprovalRequest) -> Callable[[], Awaitable[None]]:
         """What is to be awaited in a task; it may be cancelled before that starts."""
@@ -100,8 +85,9 @@ class ToolRuns:
             loop = asyncio.get_running_loop()
             started = loop.time()
             context = ToolContext(self._agent, call.call_id, call.name)
-            tool = self._tools[call.name]
-            result = await run_tool(tool, call.arguments, context, threads=self._threads, timeout_s=TOOL_TIMEOUT_S)
+            result = await run_tool(
+                call.tool, call.arguments, context, threads=self._threads, timeout_s=TOOL_TIMEOUT_S
+            )
             elapsed_ms = round((loop.time() - started) * 1000)
             finished = self._conversation.tool_finished
             return functools.partial(
@@ -115,7 +101,7 @@ class ToolRuns:
 
         async def work() -> Told:
             if request.server_label is None:
-                wrong = wrong_arguments(self._tools[request.name], request.arguments)
+                wrong = wrong_arguments(request._tool, request.arguments)
                 if wrong is not None:  # nobody has to think about what cannot be done anyway
                     return functools.partial(conversation.tool_finished, call_id, wrong.output, error=wrong.error)
             try:

@@ -122,7 +122,7 @@ class ToolCalls:
     def _run(self, call_id: str, arguments: str) -> list[Output]:
         call = self._open[call_id]
         call.running_since = self._step.now
-        return [CallTool(call_id, call.name, arguments)]
+        return [CallTool(call_id, call.name, arguments, call.policy.tool)]
 
     def _ask(self, call_id: str, arguments: str) -> list[Output]:
         call = self._open[call_id]
@@ -134,7 +134,7 @@ class ToolCalls:
             call.turn = max(call.turn, decision.turn)
             return self._run(call_id, arguments)
 
-        request = ApprovalRequest(call_id, call.name, arguments)
+        request = ApprovalRequest(call_id, call.name, arguments, _tool=call.policy.tool)
         return self._approvals.ask(request, then, turn=call.turn, now=self._step.now)
 
     def _unknown(
@@ -179,9 +179,12 @@ class ToolCalls:
             if call.policy.cancel_on_interruption
             for output in [
                 CancelTool(call_id),
-                *self.finished(call_id, CANCELLED, error="cancelled", elapsed_ms=0),
+                *self.finished(call_id, CANCELLED, error="cancelled", elapsed_ms=self._elapsed_ms(call)),
             ]
         ]
+
+    def _elapsed_ms(self, call: _Call) -> int:
+        return 0 if call.running_since is None else round((self._step.now - call.running_since) * 1000)
 
     def cancel_all(self) -> list[Output]:
         """The conversation is over: nobody takes results any more."""

@@ -67,6 +67,8 @@ class ServerVad(AnyVad):
     """The turn ends with silence."""
 
     type: ClassVar[str] = "server_vad"
+    speech_duration_ms: Milliseconds | None = None
+    """Speech that begins a turn, in ms. The service's default is 200. Not in SDK 1.3.1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

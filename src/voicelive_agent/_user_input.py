@@ -81,7 +81,8 @@ class UserInput:
         """
         if type(pre_roll_ms) is not int or not 0 <= pre_roll_ms <= MAX_PRE_ROLL_MS:
             raise ValueError(f"pre_roll_ms must be 0 to {MAX_PRE_ROLL_MS} whole milliseconds, not {pre_roll_ms!r}")
-        if not limit_s > 0:
+        limit: object = limit_s
+        if not isinstance(limit, int | float) or not limit > 0:
             raise ValueError(f"limit_s must be positive, not {limit_s!r}")
         shell = self._with_turns_by_hand()
         shell.post(shell.conversation.begin_turn, pre_roll_ms=pre_roll_ms, limit_s=limit_s)

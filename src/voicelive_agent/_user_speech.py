@@ -42,7 +42,8 @@ class UserSpeech:
 
     def on_committed(self, message: wire.InputCommitted) -> None:
         """What was said is an item of the conversation."""
-        self._step.requests.confirmed(wire.CommitInput)
+        if (commit := self._step.requests.confirmed(wire.CommitInput)) is not None:
+            self._history.name(commit.event_id, message.item_id)
         self._history.mention(message.item_id, "user")
         self._turns.committed(message.item_id)
 

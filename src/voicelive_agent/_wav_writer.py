@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from pathlib import Path
 from typing import Self, TypeAlias
@@ -62,7 +63,8 @@ class WavWriter:
         if self._file.closed:
             return
         with self._file:
-            self._file.truncate(self._end)
+            if stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):  # os.devnull is a file without a length
+                self._file.truncate(self._end)
             self._describe()
 
     def __enter__(self) -> Self:

@@ -32,19 +32,14 @@ from ._settings import (
     API_VERSION,
     DEFAULT_MODEL,
     EMULATOR_PORT,
-    AgentTarget,
     Credential,
     KeyCredential,
-    ModelTarget,
-    Profile,
     Settings,
-    Target,
     TokenCredential,
-    as_target,
     default_credential,
     from_env,
-    profile_of,
 )
+from ._targets import AgentTarget, ModelTarget, Profile, Target, as_target, profile_of
 from ._turn_detection import (
     AzureSemanticVad,
     AzureSemanticVadEn,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
 from ._tool_events import (
     McpCalled,
@@ -23,6 +23,20 @@ from ._tool_events import (
     ToolFinished,
     ToolRoundsExceeded,
     ToolUnknown,
+)
+from ._trouble_events import (
+    AudioRejected,
+    DeviceReopened,
+    EventsDropped,
+    HookFailed,
+    MessageReceived,
+    MessageRejected,
+    MicrophoneDropped,
+    RequestRefused,
+    ServiceFailed,
+    SinkStalled,
+    Stalled,
+    Warned,
 )
 
 __all__ = [
@@ -144,7 +158,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class SessionStarted:
-    """The service accepted the configuration; ``granted`` is the session as it echoed it."""
+    """The service accepted the configuration; ``granted`` is the session as it echoed it.
+
+    Comes once, before everything that is said.
+    """
 
     session_id: str
     granted: Mapping[str, Any]
@@ -156,6 +173,8 @@ class SettingNotGranted:
 
     ``path`` is its place in the session, such as ``turn_detection.silence_duration_ms``. What the service only
     filled in, reordered or made more precise is no difference. It also stands in the log, as a warning.
+
+    Comes after ``SessionStarted``, and after each change of the session, once for each such setting.
     """
 
     path: str
@@ -165,7 +184,11 @@ class SettingNotGranted:
 
 @dataclass(frozen=True, slots=True)
 class StateChanged:
-    """The conversation moved from one state to another. ``old`` is always the previous event's ``new``."""
+    """The conversation moved from one state to another. ``old`` is the ``new`` of the ``StateChanged`` before.
+
+    Comes after the other events of what caused it: ``TurnEnded`` first, and then that it is the user's turn. The
+    first one leaves CONNECTING; only ``SessionEnded`` follows the one to CLOSED.
+    """
 
     old: State
     new: State
@@ -173,7 +196,11 @@ class StateChanged:
 
 @dataclass(frozen=True, slots=True)
 class SessionEnded:
-    """The conversation is over; this is always the last event."""
+    """The conversation is over; this is always the last event, and comes exactly once.
+
+    Before it come ``Interrupted`` (if it was stopped while the agent spoke), the ``TurnEnded`` of an answer that
+    was being said, and the ``StateChanged`` to CLOSED. A call that cannot connect has no events: ``run()`` raises.
+    """
 
     verdict: Verdict
 
@@ -183,7 +210,11 @@ class SessionEnded:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """The user began to speak. ``audio_start_ms`` counts the microphone audio sent, prefix padding included."""
+    """The user began to speak. ``audio_start_ms`` counts the microphone audio sent, prefix padding included.
+
+    Comes when the service is sure that it is speech, a little after the onset. If the agent is cut off by it,
+    ``Interrupted`` is the next event. With push-to-talk there is none: the state LISTENING says the same.
+    """
 
     item_id: str
     audio_start_ms: int
@@ -191,7 +222,10 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True)
 class SpeechStopped:
-    """The user stopped speaking. ``audio_end_ms`` counts the microphone audio sent, ending silence included."""
+    """The user stopped speaking. ``audio_end_ms`` counts the microphone audio sent, ending silence included.
+
+    Comes after the silence that ends a turn. With push-to-talk there is none.
+    """
 
     item_id: str
     audio_end_ms: int
@@ -199,7 +233,11 @@ class SpeechStopped:
 
 @dataclass(frozen=True, slots=True)
 class UserSpeaking:
-    """A partial transcript of what the user says: the whole text so far, which later ones replace."""
+    """A partial transcript of what the user says: the whole text so far, which later ones replace.
+
+    Comes between ``SpeechStarted`` and the ``UserSpoke`` of this item, where the service sends any. A hook that is
+    slow gets only the latest one.
+    """
 
     item_id: str
     text: str
@@ -207,7 +245,11 @@ class UserSpeaking:
 
 @dataclass(frozen=True, slots=True)
 class UserSpoke:
-    """The transcript of what the user said. It may arrive after the answer began; match it by ``item_id``."""
+    """The transcript of what the user said. It may arrive after the answer began; match it by ``item_id``.
+
+    Comes after ``SpeechStopped``: before the answer from cascade models, which answer the transcript, and before,
+    during or after it from realtime models. Once for each turn, but not where no words were understood.
+    """
 
     item_id: str
     text: str
@@ -216,7 +258,10 @@ class UserSpoke:
 
 @dataclass(frozen=True, slots=True)
 class DtmfReceived:
-    """The user pressed a key of a telephone: ``0`` to ``9``, ``*``, ``#`` or ``A`` to ``D``."""
+    """The user pressed a key of a telephone: ``0`` to ``9``, ``*``, ``#`` or ``A`` to ``D``.
+
+    Comes when the telephone service says so, whatever else goes on; it interrupts nothing.
+    """
 
     digit: str
 
@@ -224,21 +269,30 @@ class DtmfReceived:
 @dataclass(frozen=True, slots=True)
 class TurnTooShort:
     """A turn of push-to-talk ended after ``audio_ms`` of microphone audio, less than the 100 ms that the service
-    accepts: nothing of it was sent, and nothing is answered. The agent was interrupted all the same."""
+    accepts: nothing of it was sent, and nothing is answered. The agent was interrupted all the same.
+
+    Comes at ``end_turn()``, before the state leaves LISTENING.
+    """
 
     audio_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class TurnTimedOut:
-    """A turn of push-to-talk was not ended within ``limit_ms``, and was ended here: what was said is answered."""
+    """A turn of push-to-talk was not ended within ``limit_ms``, and was ended here: what was said is answered.
+
+    Comes when that time is over, before the state leaves LISTENING.
+    """
 
     limit_ms: int
 
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionFailed:
-    """What the user said could not be transcribed. The turn, and often the answer, go on."""
+    """What the user said could not be transcribed. The turn, and often the answer, go on.
+
+    Comes in the place of ``UserSpoke``.
+    """
 
     item_id: str
     code: str
@@ -250,7 +304,11 @@ class TranscriptionFailed:
 
 @dataclass(frozen=True, slots=True)
 class AgentSpeaking:
-    """The agent's words so far (the whole text, which later ones replace). They run ahead of the audio."""
+    """The agent's words so far (the whole text, which later ones replace). They run ahead of the audio.
+
+    Comes as the service writes, until ``AgentSpoke``; nothing more of an answer that was cut off. A hook that is
+    slow gets only the latest one.
+    """
 
     item_id: str
     text: str
@@ -258,7 +316,11 @@ class AgentSpeaking:
 
 @dataclass(frozen=True, slots=True)
 class AgentSpoke:
-    """All words of one answer. What of it was *heard* is in the history, and in ``Interrupted``."""
+    """All words of one answer. What of it was *heard* is in the history, and in ``Interrupted``.
+
+    Comes when the text is complete, which is usually long before it was heard; ``TurnEnded`` comes when it was.
+    There is none for an answer that was cut off before that.
+    """
 
     item_id: str
     text: str
@@ -266,7 +328,10 @@ class AgentSpoke:
 
 @dataclass(frozen=True, slots=True)
 class Interrupted:
-    """An answer was cut off: silence is already there when this arrives.
+    """An answer was cut off: silence is already there when this arrives, and the service is being told.
+
+    Comes right after ``SpeechStarted`` where speech interrupts, else at ``interrupt()``, ``begin_turn()`` or
+    ``stop()``; once for each item of which audio had arrived. An answer in text alone has none.
 
     ``heard_ms`` is what the listener really heard of this item, ``received_ms`` what had arrived; ``heard_text``
     the words up to there, exact where the service gave word timestamps, else ``estimated`` from the durations.
@@ -285,6 +350,10 @@ class Interrupted:
 class TurnEnded:
     """One answer is over: heard to its end, cut off, or failed. Latencies are as the listener lived them.
 
+    Comes once for each answer: when the service is done with it *and* its last sample was heard, or, cut off,
+    after ``Interrupted``: at once if all of it had arrived, otherwise when the service has cancelled the rest. A
+    response of tool calls alone has none, and neither has one that was cancelled before anything of it was there.
+
     ``status`` is completed, interrupted, cancelled, incomplete or failed. ``response_ms`` runs from the end of
     the user's speech (not of the silence after it) to the first sample heard, ``endpoint_ms`` is the part of it
     until the service noticed that end; ``barge_in_ms`` runs from the onset of the user's speech to silence. Each
@@ -300,111 +369,6 @@ class TurnEnded:
     barge_in_ms: int | None = None
     usage: Mapping[str, Any] | None = None
     heard_estimated: bool = False
-
-
-# --- what went wrong, without ending anything ----------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class ServiceFailed:
-    """The service reported an error of its own; the conversation goes on unless ``fatal``."""
-
-    code: str
-    message: str
-    type: str = ""
-    param: str | None = None
-    fatal: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class RequestRefused:
-    """The service refused something the agent asked for (``request`` is its type); the state is unchanged."""
-
-    request: str
-    code: str
-    message: str
-    param: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Stalled:
-    """Nothing came for ``waited_ms`` though it was due; the agent stopped waiting for it."""
-
-    waited_for: str
-    waited_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class AudioRejected:
-    """A piece of the service's audio could not be decoded; silence of its length was played instead."""
-
-    item_id: str
-    samples: int
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class MessageRejected:
-    """A message from the service could not be read (``message`` says why) and was left out."""
-
-    message: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class MessageReceived:
-    """A service message that this library does not interpret (avatar, new kinds ...)."""
-
-    type: str
-    data: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Warned:
-    """Something to know, from the service or about a setting; nothing has changed."""
-
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
-class HookFailed:
-    """A hook raised (only with ``on_hook_error="report"``); the call goes on."""
-
-    hook: str
-    error: Exception
-
-
-@dataclass(frozen=True, slots=True)
-class EventsDropped:
-    """The consumer was too slow: this many events were left out. State, end and tool events never are."""
-
-    count: int
-
-
-@dataclass(frozen=True, slots=True)
-class MicrophoneDropped:
-    """The network was too slow: this much microphone audio was left out to stay live."""
-
-    dropped_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class SinkStalled:
-    """The sink has audio pending but has played none of it for ``stalled_ms``."""
-
-    pending_ms: int
-    stalled_ms: int
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceReopened:
-    """A microphone ("input") or a speaker ("output") was lost, and ``device`` took its place after ``gap_ms``."""
-
-    direction: Literal["input", "output"]
-    lost: str
-    device: str
-    gap_ms: int
 
 
 Event: TypeAlias = (

@@ -33,8 +33,10 @@ class HistoryItem:
     """One item of the conversation, as it stands now.
 
     ``text`` is what was said (or generated), ``heard_text`` the part of it that the listener heard; for the user
-    and for tools both are the same. ``estimated`` tells that the words were placed by proportion, without word
-    timestamps. Durations are of the agent's audio: what arrived and what was heard of it.
+    and for tools both are the same. Of a tool it is the call, ``look({"day": 1})``, or what was answered; a call
+    of an MCP server's tool is one item with both: ``library.find({}) -> shelf 7``. ``estimated`` tells that the
+    words were placed by proportion, without word timestamps. Durations are of the agent's audio: what arrived and
+    what was heard of it.
     """
 
     item_id: str
@@ -147,6 +149,21 @@ class History:
             self._records[item_id] = _Record(item_id, role, service_id=item_id)
             if len(self._records) > MAX_ITEMS:
                 del self._records[next(iter(self._records))]
+
+    def reserve(self, place: str, role: Role) -> None:
+        """An item will exist that the service has not named yet: this is its place, until :meth:`name`."""
+        self.mention(place, role)
+        self.replace_on_service(place, None)
+
+    def name(self, place: str, item_id: str) -> None:
+        """The service has named the item that this place was reserved for."""
+        if (record := self._records.get(place)) is not None and item_id not in self._records:
+            record.item_id = record.service_id = item_id
+            self._records = {known.item_id: known for known in self._records.values()}
+
+    def release(self, place: str) -> None:
+        """Nothing will be in the place that was reserved."""
+        self._records.pop(place, None)
 
     def say(self, item_id: str, text: str, *, append: bool = False, spoken: bool = False) -> str:
         """Set (or add to) the text of an item; the text so far. ``spoken``: it is heard only with its audio."""

@@ -13,9 +13,9 @@ can speak about.
 
 Parameters may be str, int, float, bool, Literal, Enum, date, time, datetime, timedelta, UUID, Decimal, list, set,
 tuple[X, ...], dict[str, X], dataclasses, TypedDicts, msgspec Structs, and unions of these with each other or None.
-Descriptions come from ``Annotated[int, "how many"]``, ``msgspec.Meta`` or the docstring (a Google ``Args:``
-section, or ``:param x:``). A parameter annotated ``ToolContext`` is not shown to the model: it receives the call's
-context.
+Descriptions come from ``Annotated[int, "how many"]`` (also within other types), ``msgspec.Meta`` or the docstring
+(in Google, NumPy or reST form). A parameter annotated ``ToolContext`` is not shown to the model: it receives the
+call's context.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import logging
 import math
 import re
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, Literal, NoReturn, TypeAlias, TypeVar, Union, cast, get_args, get_type_hints, overload
@@ -38,7 +38,7 @@ import anyio
 import msgspec
 
 from ._approval import ApprovalAnswer, ApprovalRequest
-from ._schema import Schema, note, object_schema, parameter_docs, property_schema, summary, usage
+from ._schema import Schema, object_schema, parameter_docs, property_schema, summary, usage
 from ._tool_threads import ToolThreads
 from .errors import ConfigurationError, ToolError
 
@@ -143,13 +143,18 @@ class Tool:
         try:
             values = self._decoder.decode(text.strip() or "{}")
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-            takes = usage(self.parameters)
-            raise ToolArgumentsError(
-                f"The arguments of {self.name} are wrong: {error}.",
-                hint=f"It takes {takes}. Call it again." if takes else "It takes no arguments. Call it with {}.",
-            ) from error
+            raise self._wrong(str(error)) from error
         fields = ((name, getattr(values, name)) for name in values.__struct_fields__)
-        return {name: value for name, value in fields if value is not msgspec.UNSET}
+        arguments = {name: value for name, value in fields if value is not msgspec.UNSET}
+        for name, value in arguments.items():
+            if isinstance(value, float) and not math.isfinite(value):  # written as text, which hides it from JSON
+                raise self._wrong(f"`{value}` is no number - at `$.{name}`")
+        return arguments
+
+    def _wrong(self, fault: str) -> ToolArgumentsError:
+        takes = usage(self.parameters)
+        hint = f"It takes {takes}. Call it again." if takes else "It takes no arguments. Call it with {}."
+        return ToolArgumentsError(f"The arguments of {self.name} are wrong: {fault}.", hint=hint)
 
 
 # --- making tools ------------------------------------------------------------------------------------------
@@ -196,8 +201,9 @@ def tool(
         plain = given.__func__ if isinstance(given, staticmethod | classmethod) else given
         if not inspect.isfunction(plain):
             _refuse(function, "it is not a function", "Put a def with type hints around it.")
+        _check_settings(function, name, timeout_s, filler, filler_after_ms)
+        _check_switches(function, approval=approval, cancel_on_interruption=cancel_on_interruption)
         made = _build(plain, name, timeout_s)
-        _check_filler(function, filler, filler_after_ms)
         made = dataclasses.replace(
             made,
             cancel_on_interruption=cancel_on_interruption,
@@ -218,6 +224,8 @@ def collect_tools(instance: object | None, extra: Iterable[Tool | Callable[..., 
     overriding it with a function that is no tool is refused, as that may be either. Functions in ``extra`` need no
     decorator. Raises ``ConfigurationError`` for those, for two tools of one name, and for what ``@tool`` refuses.
     """
+    if isinstance(extra, str | bytes | Mapping) or not isinstance(extra, Iterable):
+        raise ConfigurationError(f"tools={extra!r:.80}:", hint="It is a list of functions: tools=[function].")
     tools: dict[str, Tool] = {}
     for one in [*_class_tools(instance), *map(_as_tool, extra)]:
         if one.name in tools:
@@ -260,8 +268,6 @@ def _build(function: Callable[..., object], name: str = "", timeout_s: float | N
         _refuse(
             function, f"{name!r} cannot be its name", "Use @tool(name=...): up to 64 of a-z, A-Z, 0-9, _ and -."
         )
-    if timeout_s is not None and not 0 < timeout_s < math.inf:
-        _refuse(function, f"its time limit is {timeout_s!r} s", "timeout_s is a positive number, or None.")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
         _refuse(function, "it is a generator", "A tool returns its result at once: return a list.")
     signature = _signature(function)
@@ -349,7 +355,7 @@ def _properties(function: Callable[..., object], parameters: Iterable[_Parameter
     docs = parameter_docs(function.__doc__)
     properties: dict[str, Schema] = {}
     for parameter in parameters:
-        words = note(parameter.hint) or docs.get(parameter.name, "")
+        words = docs.get(parameter.name, "")
         try:
             properties[parameter.name] = property_schema(
                 parameter.hint, description=words, default=parameter.default
@@ -360,10 +366,21 @@ def _properties(function: Callable[..., object], parameters: Iterable[_Parameter
     return properties
 
 
-def _check_filler(function: object, filler: object, after_ms: object) -> None:
+def _check_settings(function: object, name: object, timeout_s: object, filler: object, after_ms: object) -> None:
+    if not isinstance(name, str):
+        _refuse(function, f"name={name!r:.40}", "name is a text.")
+    is_number = isinstance(timeout_s, int | float) and not isinstance(timeout_s, bool)
+    if timeout_s is not None and not (is_number and 0 < cast(float, timeout_s) < math.inf):
+        _refuse(function, f"its time limit is {timeout_s!r:.40} s", "timeout_s is a positive number, or None.")
     if not isinstance(filler, str) or type(after_ms) is not int or after_ms < 0:
         fault = f"filler={filler!r:.40}, filler_after_ms={after_ms!r:.40}"
         _refuse(function, fault, "filler is a text, filler_after_ms a whole number of milliseconds.")
+
+
+def _check_switches(function: object, **switches: object) -> None:
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            _refuse(function, f"{name}={value!r:.40}", f"{name} is True or False.")
 
 
 def _refuse(function: object, fault: str, fix: str, cause: Exception | None = None) -> NoReturn:

@@ -22,6 +22,7 @@ QUIET = 20  # of 32,768: digital silence, and the noise that a voice leaves in i
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.alone,
     pytest.mark.speech,
     pytest.mark.timeout(180),
     pytest.mark.skipif(bool(missing_packages()), reason=f"not installed: {', '.join(missing_packages())}"),

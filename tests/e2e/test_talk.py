@@ -21,6 +21,7 @@ CLIPS = ROOT / "src" / "voicelive_agent" / "cli" / "audio"
 
 pytestmark = [
     pytest.mark.e2e,
+    pytest.mark.alone,
     pytest.mark.speech,
     pytest.mark.timeout(120),
     pytest.mark.skipif(bool(missing_packages()), reason=f"not installed: {', '.join(missing_packages())}"),

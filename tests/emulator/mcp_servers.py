@@ -66,9 +66,9 @@ class Watched:
 
 
 @contextmanager
-def serving(*, sse: bool = False, token: str | None = None) -> Iterator[Tools]:
+def serving(*, sse: bool = False, token: str | None = None, tools: Tools | None = None) -> Iterator[Tools]:
     """A server with its tools; ``url`` is where it is. It is stopped, and its thread has ended, afterwards."""
-    tools = Tools()
+    tools = tools or Tools()
     server = tools.server()
     app = server.sse_app() if sse else server.streamable_http_app()
     listening = socket.create_server(("127.0.0.1", 0))

@@ -51,7 +51,8 @@ def conversation(model: str) -> list[Event]:
         ),
         options=Options(realtime_factor=2.0, refuse_truncation=False, unknown_call="accept"),
     )
-    driver.update(modalities=["text", "audio"], input_audio_transcription={"model": "whisper-1"})
+    hearing = {"model": "whisper-1" if "realtime" in model else "azure-speech"}
+    driver.update(modalities=["text", "audio"], input_audio_transcription=hearing)
     for _ in range(3):
         driver.speak()
     driver.say("Hi", modalities=["text"])

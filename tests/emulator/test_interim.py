@@ -106,6 +106,10 @@ def test_a_tool_is_announced_once() -> None:
     assert transcript(events) == "Hm, let me see."
 
 
+def test_latency_alone_is_the_default() -> None:
+    assert "response.audio.delta" not in types(asked(ScriptedBrain([("", [Call("a", {})])]), STATIC))
+
+
 def test_a_tool_after_words_is_not_announced() -> None:
     brain = ScriptedBrain([("", ["One moment.", Call("a", {})])])
     assert transcript(asked(brain, {**STATIC, "triggers": ["latency", "tool"]})) == "One moment."

@@ -162,7 +162,8 @@ def measured(driver: Driver) -> Mapping[str, float]:
 
 def spoken_turn(model: str, options: Options | None = None) -> Driver:
     driver = Driver(model=model, brain=BRAIN, options=options)
-    driver.update(input_audio_transcription={"model": "whisper-1"})
+    transcription = {"model": "whisper-1" if "realtime" in model else "azure-speech"}
+    driver.update(input_audio_transcription=transcription)
     driver.speak()
     return driver
 

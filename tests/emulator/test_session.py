@@ -108,6 +108,14 @@ def test_options_are_checked(fields: dict[str, Any], match: str) -> None:
 # --- The session object -----------------------------------------------------------------------------------
 
 
+def test_the_voices_that_models_have_of_their_own() -> None:
+    voices = {model: created(Driver(model=model))["voice"] for model in ("gpt-realtime", "azure-realtime")}
+    assert voices == {
+        "gpt-realtime": {"type": "openai", "name": "alloy"},
+        "azure-realtime": {"type": "azure-realtime-native", "name": "ava"},
+    }
+
+
 @pytest.mark.parametrize(
     ("model", "realtime"),
     [
@@ -122,7 +130,7 @@ def test_options_are_checked(fields: dict[str, Any], match: str) -> None:
 )
 def test_the_profile_follows_the_model(model: str, realtime: bool) -> None:
     session = created(Driver(model=model))
-    assert (session["voice"]["type"] == "openai") is realtime
+    assert (session["voice"]["type"] == "azure-standard") is not realtime
     assert ("temperature" in session) is not realtime
     assert session["turn_detection"]["type"] == "server_vad"
     assert session["object"] == "realtime.session"
@@ -367,6 +375,8 @@ AZURE_TURNS = {"type": "azure_semantic_vad"}
         ("gpt-4.1", {"input_audio_transcription": {"model": "azure-speech", "phrase_list": ["x"] * 500}},
          None, f"{SPEECH}.phrase_list"),
         ("gpt-4.1", {"input_audio_transcription": {"model": "gpt-4o-transcribe"}}, None, f"{SPEECH}.model"),
+        ("gpt-4.1", {"input_audio_transcription": {"model": "whisper-1"}}, None, f"{SPEECH}.model"),
+        ("gpt-realtime", {"modalities": ["audio"]}, None, "session.modalities"),
         ("gpt-realtime", {"temperature": 0.5}, None, "session.temperature"),
         ("gpt-realtime", {"temperature": 1.3}, None, "session.temperature"),
         ("gpt-4.1", {"temperature": 2.1}, None, "session.temperature"),
@@ -407,6 +417,7 @@ def test_a_contradiction_is_refused_with_its_code_and_parameter(
         ("gpt-4.1", {"input_audio_transcription": {"model": "azure-speech", "phrase_list": ["x"] * 499}}),
         ("gpt-4.1", {"input_audio_transcription": {"model": "azure-speech", "prompt": ""}}),
         ("gpt-realtime", {"input_audio_transcription": {"model": "gpt-4o-mini-transcribe", "prompt": "Names"}}),
+        ("gpt-4.1", {"input_audio_transcription": {"model": "mai-transcribe-2", "phrase_list": ["Ada"]}}),
         ("gpt-realtime", {"temperature": 0.6}),
         ("azure-realtime", {"voice": {"type": "azure-realtime-native", "name": "ava"}}),
         ("gpt-4.1", {"voice": {"type": "azure-standard", "name": "x", "temperature": None, "rate": "+20%"}}),

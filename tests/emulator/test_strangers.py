@@ -115,7 +115,7 @@ async def test_a_whole_conversation_with_the_sdk(model: str) -> None:
         serve(ears=EnergyEars(WORDS), brain=BRAIN, options=options) as server,
         calling(server, model) as caller,
     ):
-        await configured(caller)
+        await configured(caller, transcriber_of(model))
         await a_spoken_turn_calls_a_function(caller)
         await a_story_is_interrupted_and_truncated(caller, refused=model == "gpt-4.1")
         await a_turn_is_written(caller)
@@ -123,12 +123,16 @@ async def test_a_whole_conversation_with_the_sdk(model: str) -> None:
         await mistakes_are_answered(caller)
 
 
-async def configured(caller: Caller) -> None:
+def transcriber_of(model: str) -> str:
+    return "whisper-1" if "realtime" in model else "azure-speech"
+
+
+async def configured(caller: Caller, transcriber: str) -> None:
     session = models.RequestSession(
         instructions="Be brief.",
         modalities=[models.Modality.TEXT, models.Modality.AUDIO],
         turn_detection=models.ServerVad(threshold=0.5, prefix_padding_ms=300, silence_duration_ms=500),
-        input_audio_transcription=models.AudioInputTranscriptionOptions(model="whisper-1"),
+        input_audio_transcription=models.AudioInputTranscriptionOptions(model=transcriber),
         tools=[models.FunctionTool(name="get_weather", parameters=WEATHER)],
     )
     await caller.connection.session.update(session=session)
@@ -298,7 +302,7 @@ async def test_a_whole_conversation_with_openais_flat_client(model: str) -> None
                     "instructions": "Be brief.",
                     "modalities": ["text", "audio"],
                     "turn_detection": {"type": "server_vad", "silence_duration_ms": 500},
-                    "input_audio_transcription": {"model": "whisper-1"},
+                    "input_audio_transcription": {"model": transcriber_of(model)},
                     "tools": [{"type": "function", "name": "get_weather", "parameters": WEATHER}],
                 }
             )

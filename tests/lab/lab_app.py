@@ -72,7 +72,8 @@ async def running(endpoint: str, **more: str) -> AsyncIterator[App]:
                 app.url = found[1]
                 while "LAB_WS_PORT" in more and not app.lab_port:
                     await anyio.sleep(0.02)
-                    app.lab_port = int((re.search(r"/ws-audio on port (\d+)", app.said) or "0")[1] or 0)
+                    if port := re.search(r"/ws-audio on port (\d+)", app.said):
+                        app.lab_port = int(port[1])
             yield app
         finally:
             process.kill()

@@ -22,7 +22,7 @@ from .far_browser import FarBrowser
 from .far_twilio import FarTwilio
 from .kinds import KINDS
 
-pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.e2e]
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.e2e, pytest.mark.alone]
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 GREETING = "City library, good morning!"

@@ -10,7 +10,7 @@ import pytest
 from .barge_in import Trial, storytelling, talk_over
 from .kinds import KINDS
 
-pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.e2e]
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.e2e, pytest.mark.alone]
 
 TRIALS, AT_ONCE = 10, 3
 WITHIN_MS = 20.0
@@ -33,10 +33,10 @@ async def interruptions(kind: str) -> list[Trial]:
 @pytest.mark.parametrize("kind", ["browser", "twilio"])
 async def test_what_was_heard_is_the_truth(kind: str) -> None:
     trials = await interruptions(kind)
-    errors = sorted(abs(trial.error) for trial in trials)
-    # An event loop that is late by so much cannot know better, and a machine may be busy once in a while; but
-    # somebody who guesses is wrong all the time. The benchmark has the figures of a quiet machine.
-    assert errors[TRIALS * 6 // 10] <= WITHIN_MS, errors
+    # An event loop that was late cannot know better, by that much, and a machine may be busy in other ways once in
+    # a while; but somebody who guesses is wrong all the time. The benchmark has the figures of a quiet machine.
+    true = [abs(trial.error) <= WITHIN_MS + trial.late for trial in trials]
+    assert sum(true) >= TRIALS * 8 // 10, [(round(trial.error), round(trial.late)) for trial in trials]
     assert not any(trial.estimated for trial in trials)
     assert all(trial.sent - trial.true > 5 * WITHIN_MS for trial in trials)
 

@@ -28,7 +28,7 @@ from .far_twilio import FarTwilio
 from .line import digest
 from .servers import SERVERS
 
-pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.e2e]
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.e2e, pytest.mark.alone]
 
 LIMITS = Limits(start_s=0.8, idle_s=1.5)
 STORY = "One two three four five six seven. " * 3

@@ -23,6 +23,7 @@ from .servers import serve_aiohttp
 pytestmark = [
     pytest.mark.usefixtures("nothing_left"),
     pytest.mark.e2e,
+    pytest.mark.alone,
     pytest.mark.speech,
     pytest.mark.timeout(120),
 ]

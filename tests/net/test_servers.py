@@ -19,7 +19,7 @@ from .far_twilio import FarTwilio
 from .kinds import KINDS
 from .servers import SERVERS
 
-pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.e2e]
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.e2e, pytest.mark.alone]
 
 RULES = [(r"open on (\w+)", Call("opening_hours", {"day": r"\1"}))]
 ANSWER = "closed on Sunday"

@@ -22,7 +22,7 @@ from .far_twilio import FarTwilio
 from .line import digest
 from .servers import serve_aiohttp
 
-pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.e2e]
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.e2e, pytest.mark.alone]
 
 SAID_MS, ECHOED_MS = 2_000, 1_200
 

@@ -290,8 +290,8 @@ def test_a_tool_that_fails_is_an_error() -> None:
 
 def test_the_end_of_the_call_is_awaited_with_its_reason() -> None:
     with Conversation(Quiet, options=Options(max_session_s=5)) as call:
-        call.expect_ended(EndReason.SERVICE_CLOSED)
-        with pytest.raises(ExpectationFailed, match="it ended with service_closed"):
+        call.expect_ended(EndReason.EXPIRED)
+        with pytest.raises(ExpectationFailed, match="it ended with expired"):
             call.expect_ended("hung_up")
 
 

@@ -8,6 +8,7 @@ from typing import Any, assert_type
 from voicelive_agent import VoiceAgent, tool
 from voicelive_agent.config import ToolChoice
 from voicelive_agent.events import ToolApprovalAnswered, ToolApprovalAsked, ToolRoundsExceeded
+from voicelive_agent.speech import Reply, Speech, SpeechStatus
 from voicelive_agent.tools import ApprovalAnswer, ApprovalRequest
 
 
@@ -41,3 +42,10 @@ class Plain(VoiceAgent):
 async def change(agent: Asking) -> None:
     assert_type(await agent.pay(3), str)
     assert_type(await agent.set_tools([agent.pay, len], tool_choice=ToolChoice(name="pay")), Mapping[str, Any])
+
+
+async def ask(agent: Asking) -> None:
+    assert_type(agent.respond("Sum up."), Speech)
+    reply = assert_type(agent.respond("Sum up.", out_of_band=True), Reply)
+    assert_type(await reply, str)
+    assert_type(await agent.say("Hello."), SpeechStatus)

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from anyio.from_thread import start_blocking_portal
-
 from ..emulator.protocols import Brain, Ears, Voice
 from ..emulator.server import serve
 from ..emulator.speech import load_speech, missing_packages
+from ..emulator.threaded import in_thread
 
 __all__ = ["ENDPOINT", "emulated"]
 
@@ -35,10 +34,8 @@ def emulated(tell: Callable[[str], None]) -> Iterator[str]:
         tell("Loading ears, brain and voice of the emulator ...")
         speech = load_speech()
     ears, brain, voice = speech
-    with start_blocking_portal() as portal:
-        with portal.wrap_async_context_manager(serve(ears=ears, brain=brain, voice=voice)) as server:
-            with _environment(ENDPOINT, server.url):
-                yield server.url
+    with in_thread(serve(ears=ears, brain=brain, voice=voice)) as server, _environment(ENDPOINT, server.url):
+        yield server.url
 
 
 @contextmanager

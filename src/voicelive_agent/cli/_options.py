@@ -48,9 +48,9 @@ class Audio:
                     )
 
     @property
-    def through_the_air(self) -> bool:
-        """Whether the microphone can hear the speaker."""
-        return self.source is None and self.sink is None and not self.half_duplex
+    def echoes(self) -> bool:
+        """Whether the microphone can hear the speaker, and it is left to the service to reckon what that was."""
+        return self.source is None and self.sink is None and not (self.half_duplex or self.echo_reference)
 
     async def open(self, stack: AsyncExitStack) -> tuple[AudioSource, AudioSink]:
         """Open both; the stack closes them.

@@ -115,8 +115,9 @@ def _session(
         of = f" of {target}" if target is not None else ""
         on = ", on the emulator" if options.emulator else ""
         notes.append(f"{type(agent).__name__}{of}{on}.")
-        if options.emulator and options.audio.through_the_air:
-            notes.append("The emulator does not cancel echo: use headphones, or --half-duplex.")
+        if options.emulator and options.audio.echoes:
+            hint = "use headphones, --echo-reference or --half-duplex."
+            notes.append(f"The emulator cancels no echo of what it has sent: {hint}")
     if keyboard is not None and not screen.live:
         notes.append(KEYS)
     return Session(

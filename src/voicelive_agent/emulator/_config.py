@@ -60,14 +60,14 @@ class Config:
 
     def _first_values(self, model: str) -> dict[str, Any]:
         realtime = self._profile.realtime
-        openai_voice = "marin" if model.startswith("gpt-realtime-2") else "alloy"
+        own_voice = {"name": "marin" if model.startswith("gpt-realtime-2") else "alloy", "type": "openai"}
+        if model.startswith("azure-realtime"):
+            own_voice = {"name": "ava", "type": "azure-realtime-native"}  # documented
         persona = _REALTIME_PERSONA if realtime else _CASCADE_PERSONA
         values: dict[str, Any] = {
             "modalities": ["audio"] if realtime else ["audio", "text"],
             "instructions": None if self._agent else persona,
-            "voice": {"name": openai_voice, "type": "openai"}
-            if realtime
-            else {"name": "en-US-AvaNeural", "type": "azure-standard"},
+            "voice": own_voice if realtime else {"name": "en-US-AvaNeural", "type": "azure-standard"},
             "input_audio_format": "pcm16",
             "output_audio_format": None if realtime else "pcm16",
             "input_audio_transcription": None if realtime else {"model": "azure-speech"},
@@ -128,6 +128,8 @@ class Config:
             check_agent_update(change)
         if self._options.model_update == "error" and change.get("model") is not None:
             raise ClientError("The model of a session cannot change.", param="session.model")
+        if change.get("modalities") == ["audio"]:  # documented, though realtime models begin with it
+            raise ClientError("'audio' cannot be the only modality.", param="session.modalities")
         if change.get("input_audio_format", self._values["input_audio_format"]) != "pcm16":
             rate = change.get("input_audio_sampling_rate")
             if rate not in (None, 8000):

@@ -67,16 +67,19 @@ def _turn_detection(values: Values, backend: Backend) -> None:
 
 
 def _transcription(values: Values, backend: Backend) -> None:
-    """Which option goes with which model is documented; that a cascade has no gpt-4o-transcribe as well."""
+    """Which option goes with which model is documented; that a cascade has no transcriber of OpenAI as well."""
     given = values["input_audio_transcription"] or {}
     model, where = given.get("model", ""), "session.input_audio_transcription"
     openai = model.startswith(_OPENAI_TRANSCRIPTION)
-    for name in ("phrase_list", "custom_speech"):
-        if given.get(name) and model != "azure-speech":
-            raise ClientError(f"'{name}' needs the transcription model azure-speech.", param=f"{where}.{name}")
+    if given.get("phrase_list") and not model.startswith(("azure-speech", "mai-transcribe")):
+        message = "'phrase_list' needs the transcription model azure-speech or mai-transcribe."
+        raise ClientError(message, param=f"{where}.phrase_list")
+    if given.get("custom_speech") and model != "azure-speech":
+        message = "'custom_speech' needs the transcription model azure-speech."
+        raise ClientError(message, param=f"{where}.custom_speech")
     if given.get("prompt") and not openai:
         raise ClientError("'prompt' needs a transcription model of OpenAI.", param=f"{where}.prompt")
-    if model.startswith("gpt-4o") and not backend.realtime:
+    if openai and not backend.realtime:
         raise ClientError(f"Transcription model '{model}' needs a realtime model.", param=f"{where}.model")
 
 

@@ -47,8 +47,7 @@ def interim_of(context: Context, request: Mapping[str, Any], look: Look) -> Inte
     return (
         Interim(
             text=text,
-            # None given: neither the SDK nor the documentation names a default; both is what makes it of use.
-            triggers=frozenset(given.get("triggers") or ("latency", "tool")),
+            triggers=frozenset(given.get("triggers") or ("latency",)),  # documented
             threshold_s=(_THRESHOLD_MS if threshold_ms is None else threshold_ms) / 1000,
         )
         if text

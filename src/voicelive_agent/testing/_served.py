@@ -7,8 +7,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from anyio.from_thread import start_blocking_portal
-
 from ..config import Settings
 from ._person import speech
 from ._play import Answers, brain_of
@@ -113,6 +111,7 @@ def served(
     from ..emulator.script import Script
     from ..emulator.server import serve
     from ..emulator.session import EmulatorSession
+    from ..emulator.threaded import in_thread
 
     emulator = ServedEmulator()
     real, _, voice = speech() if speech_packages else (None, None, None)
@@ -125,7 +124,7 @@ def served(
         )
 
     serving = serve(make_session=make_session, observers=[_Watch(emulator)], faults=faults)
-    with start_blocking_portal() as portal, portal.wrap_async_context_manager(serving) as server:
+    with in_thread(serving) as server:
         emulator.url = server.url
         emulator._server = server
         yield emulator

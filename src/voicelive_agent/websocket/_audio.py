@@ -198,8 +198,8 @@ class WebSocketAudio(Generic[StartT]):
 
     @property
     def _all_heard(self) -> bool:
-        """Whether nothing is pending, and the far end says so too if it says anything."""
-        return self._gone or (not self.pending and (self.estimated or self._outbox.position.is_confirmed))
+        """Whether nothing is pending, as far as the far end has a say in it."""
+        return self._gone or self._outbox.all_heard(self._clock())
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield what the far end says, from 200 ms ago on, until it leaves. For one listener at a time."""

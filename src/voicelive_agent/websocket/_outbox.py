@@ -16,6 +16,8 @@ __all__ = ["RUN_ON_S", "Outbox"]
 
 RUN_ON_S: Final = 0.5
 """Without a word from a far end that should confirm, the clock alone is believed no longer than this."""
+UNTOLD_S: Final = 0.2
+"""How much later than reckoned a far end that confirms nothing may hear the last word: its way is not known."""
 
 
 class Outbox:
@@ -85,6 +87,12 @@ class Outbox:
             return 0.0
         lead = self._dialect.lead_ms * self.position.rate // 1000
         return max(0, self.position.ahead(now) - lead) / self.position.rate
+
+    def all_heard(self, now: float) -> bool:
+        """Whether nothing is pending, and the far end says so too; one that says nothing is given time."""
+        if self._dialect.confirms:
+            return self.position.is_confirmed and not self.position.pending(now)
+        return not self.position.pending(now - UNTOLD_S)
 
     def _piece(self, audio: bytes) -> bytes:
         """So much audio, from here on, as a message has."""

@@ -27,7 +27,7 @@ The server says:
 | ``tool`` | call_id, name, status, elapsed_ms?, error? | A tool is ``called`` or ``finished``. |
 | ``turn`` | response_id, status, heard_ms, response_ms, endpoint_ms, barge_in_ms | An answer is over; null is what does not apply. |
 | ``error`` | code, message, fatal | The service reports a failure. |
-| ``ping`` | id | Every 5 s. Answer it at once: the round trip tells what a flush comes too late for. |
+| ``ping`` | id | Every 5 s, the first four in succession. Answer it at once: the round trip tells what a flush comes too late for. |
 | ``pong`` | id? | The answer to ``ping``, with its id if it had one. |
 | ``end`` | reason, detail | The call is over; the socket is closed next. |
 
@@ -71,6 +71,9 @@ from .dialect import (
 __all__ = ["Browser", "Hello"]
 
 RATES: Final = range(8_000, 48_001)
+PROBES: Final = 4
+"""So many pings follow each other at first: a single round trip may have been somebody's hesitation, and what is
+believed of a flush hangs on it."""
 MAX_TEXT: Final = 4_000
 MAX_TICKET: Final = 1_000
 
@@ -96,7 +99,7 @@ class Browser(Dialect[Hello]):
             raise ValueError(f"the rate must be 8,000 to 48,000 Hz, not {rate}")
         super().__init__(AudioFormat(rate=rate))
         self._ping = 0
-        self._pinged_at = 0.0
+        self._pinged_at: float | None = None  # None: the latest one was answered
 
     def receive(self, message: Message, now: float) -> Iterable[Action]:
         """What a message of the page means."""
@@ -165,9 +168,11 @@ class Browser(Dialect[Hello]):
             case "ping", _:
                 yield Reply(to_json({"type": "pong", **fields}))
             case "pong", {"id": number}:
-                if number == self._ping and self._pinged_at:
+                if number == self._ping and self._pinged_at is not None:
                     yield RoundTrip(now - self._pinged_at)
-                    self._pinged_at = 0.0  # a second answer measures nothing
+                    self._pinged_at = None
+                    if self._ping < PROBES:
+                        yield Reply(self.ping(now))
             case "bye", _:
                 yield Left("the page said goodbye")
             case _:

@@ -31,6 +31,7 @@ from .dialect import (
     Played,
     Refused,
     Rejected,
+    Reply,
     RoundTrip,
     Tell,
     decoded,
@@ -46,6 +47,9 @@ ULAW: Final = AudioFormat("g711_ulaw", 8_000)
 MEDIA_FORMAT: Final[Mapping[str, object]] = {"encoding": "audio/x-mulaw", "sampleRate": 8_000, "channels": 1}
 MARK_MS: Final = 200
 """Audio between two marks, at most."""
+PROBES: Final = ("probe:1", "probe:2", "probe:3", "probe:4")
+"""Marks that measure the round trip before the first word, one after the other: a single one may have been
+somebody's hesitation, and what is believed of a flush hangs on it."""
 _MARK: Final = re.compile(r"([0-9]{1,9}):([0-9]{1,12})", re.ASCII)
 _NUMBER: Final = re.compile(r"[0-9]{1,15}", re.ASCII)
 
@@ -79,6 +83,7 @@ class Twilio(Dialect[StreamStart]):
         self._sequence = 0
         self._since_mark = 0  # samples
         self._probe: tuple[str, float] | None = None  # a mark with nothing to wait for, and when it was sent
+        self._probes = iter(PROBES)  # those to be sent before the first audio
         self._handlers: Final[Mapping[str, Callable[[dict[str, object], float], Iterator[Action]]]] = {
             "start": self._on_start,
             "media": self._on_media,
@@ -116,6 +121,7 @@ class Twilio(Dialect[StreamStart]):
         A mark before it, too, if the listener is known to wait: it comes back at once, which says when the audio
         arrived, and how long the way there and back is.
         """
+        self._probes = iter(())  # from now on a mark waits for audio
         messages: list[tuple[Message, int]] = [
             (self._message("media", media={"payload": encoded(audio)}), len(audio))
         ]
@@ -133,6 +139,12 @@ class Twilio(Dialect[StreamStart]):
         """The message that empties Twilio's buffer."""
         self._since_mark = 0
         return self._message("clear")
+
+    def _probing(self, now: float) -> Iterator[Action]:
+        """Measure the round trip once more, as long as nothing was said."""
+        if (name := next(self._probes, None)) is not None:
+            self._probe = name, now
+            yield Reply(self._mark(name))
 
     def _mark(self, name: str) -> str:
         return self._message("mark", mark={"name": name})
@@ -170,6 +182,7 @@ class Twilio(Dialect[StreamStart]):
                 str(start.get("accountSid", "")),
                 {name: value for name, value in parameters.items() if isinstance(value, str)},
             )
+            yield from self._probing(now)
 
     def _on_media(self, fields: dict[str, object], now: float) -> Iterator[Action]:
         media = _object(fields, "media")
@@ -185,14 +198,15 @@ class Twilio(Dialect[StreamStart]):
 
     def _on_mark(self, fields: dict[str, object], now: float) -> Iterator[Action]:
         name = _object(fields, "mark").get("name")
-        found = _MARK.fullmatch(name) if isinstance(name, str) else None
-        if found is None:
-            yield Ignored(f"a mark that is not ours: {shown(name)}")
-            return
         if self._probe is not None and self._probe[0] == name:
             yield RoundTrip(now - self._probe[1])
             self._probe = None
-        yield Played(int(found[1]), int(found[2]))
+            yield from self._probing(now)
+        found = _MARK.fullmatch(name) if isinstance(name, str) else None
+        if found is not None:
+            yield Played(int(found[1]), int(found[2]))
+        elif name not in PROBES:
+            yield Ignored(f"a mark that is not ours: {shown(name)}")
 
     def _on_dtmf(self, fields: dict[str, object], now: float) -> Iterator[Action]:
         digit = _object(fields, "dtmf").get("digit")

@@ -61,6 +61,16 @@ def test_several_outputs_are_named_by_what_they_are_about() -> None:
     assert spoken_results(conversation) == "Weather: sunny. Time: noon. Result: unknown call."
 
 
+def test_the_tools_of_mcp_servers() -> None:
+    call = {"type": "mcp_call", "id": "1", "server_label": "library", "name": "find_book", "arguments": "{}"}
+    refused = {"type": "tool_execution_error", "message": "The user did not approve this call."}
+    assert pending_outputs([call]) == []
+    assert spoken_results([call | {"output": "shelf 7"}]) == "Find book: shelf 7."
+    assert spoken_results([call | {"error": refused}]) == (
+        "Sorry, that did not work: The user did not approve this call."
+    )
+
+
 def test_what_was_spoken_about_is_not_pending() -> None:
     conversation = items("sunny")
     assert pending_outputs(conversation) == [conversation[-1]]

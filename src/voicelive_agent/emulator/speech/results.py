@@ -1,4 +1,4 @@
-"""What functions answered, as sentences that can be spoken. Pure."""
+"""What functions and the tools of MCP servers answered, as sentences that can be spoken. Pure."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MOST_ENTRIES = 10
 
 
 def pending_outputs(items: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """The function outputs that came after the last message: nobody has spoken about them yet."""
+    """The outputs of functions and MCP tools after the last message: nobody has spoken about them yet."""
     pending: list[Mapping[str, Any]] = []
     for item in items:
         if item.get("type") == "message":
             pending = []
-        elif item.get("type") == "function_call_output":
+        elif item.get("type") == "function_call_output" or _is_over(item):
             pending.append(item)
     return pending
 
@@ -33,11 +33,16 @@ def spoken_results(items: Sequence[Mapping[str, Any]]) -> str:
     names = {item.get("call_id"): item.get("name") for item in items if item.get("type") == "function_call"}
     sentences = []
     for item in pending_outputs(items):
-        about = _subject(str(names.get(item.get("call_id")) or "")).capitalize()
-        text, failed = _rendered(item.get("output"))
+        about = _subject(str(item.get("name") or names.get(item.get("call_id")) or "")).capitalize()
+        text, failed = _rendered({"error": item["error"]} if item.get("error") else item.get("output"))
         text = text.strip().rstrip(".") or "no answer"
         sentences.append(f"Sorry, that did not work: {text}." if failed else f"{about}: {text}.")
     return " ".join(sentences)
+
+
+def _is_over(item: Mapping[str, Any]) -> bool:
+    """Whether this is a call of an MCP server's tool that has its result: the item of the call gets it."""
+    return item.get("type") == "mcp_call" and bool(item.get("error") or item.get("output") is not None)
 
 
 def _subject(name: str) -> str:
