@@ -16,14 +16,14 @@ from .protocols import Action, Call, Say, Turn
 
 __all__ = ["Happening", "Kind", "Rule", "When", "groups_in", "happenings", "pending", "user_words"]
 
-Kind: TypeAlias = Literal["start", "said", "output", "silence", "answer"]
+Kind: TypeAlias = Literal["start", "said", "output", "silence", "answer", "call"]
 
 _GROUP = re.compile(r"\\(\d+)|\\g<(\w+)>")
 
 
 @dataclass(frozen=True, slots=True)
 class Happening:
-    """Something in the conversation; a rule can be about any of it but the answers."""
+    """Something in the conversation; a rule can be about any of it but answers and calls."""
 
     kind: Kind
     text: str = ""
@@ -124,6 +124,7 @@ def happenings(items: Sequence[Mapping[str, Any]]) -> list[Happening]:
                 found.append(Happening("answer", turn=turn, at=len(found)))
             case "function_call", _:
                 names[item["call_id"]] = item["name"]
+                found.append(Happening("call", name=item["name"], turn=turn, at=len(found)))
             case "function_call_output", _:
                 name = names.get(item["call_id"], "")
                 found.append(Happening("output", item["output"], name, turn, at=len(found)))
