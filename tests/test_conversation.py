@@ -227,6 +227,22 @@ def test_a_stalled_create_is_given_up() -> None:
     assert driver.state() is State.READY
 
 
+def test_the_late_refusal_of_a_create_that_was_given_up_leaves_the_service_s_own_answer_alone() -> None:
+    driver = started(stall_s=5.0)
+    driver.say("Hello.", 3)
+    event_id = driver.one(wire.CreateResponse).event_id
+    driver.wait(5.1)
+    driver.user_speaks()
+    driver.created("resp_of_the_service")
+    driver.error(ACTIVE, event_id=event_id)
+    driver.audio(200, "msg_1", "resp_of_the_service")
+    driver.done("resp_of_the_service")
+    driver.wait(0.3)
+    assert driver.one(events.TurnEnded).status == "completed"
+    assert driver.asked().count("response.create") == 1, "nobody waits for it any more"
+    assert driver.speech(3) == ["dropped"]
+
+
 def test_a_response_that_stops_coming_is_incomplete_and_what_came_is_heard() -> None:
     driver = started(stall_s=5.0)
     driver.user_speaks()
