@@ -44,7 +44,7 @@ class Speech:
     def _move(self, status: SpeechStatus, text: str = "") -> None:
         self._status = status
         if status in _FINAL:
-            self.heard_text = text if status != "dropped" else ""
+            self.heard_text: str = text if status != "dropped" else ""
             self._done.set()
 
 
