@@ -25,7 +25,7 @@ class Speech:
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self.heard_text = ""
+        self.heard_text: str = ""
         self._status: SpeechStatus = "queued"
         self._done = asyncio.Event()
 
@@ -44,7 +44,7 @@ class Speech:
     def _move(self, status: SpeechStatus, text: str = "") -> None:
         self._status = status
         if status in _FINAL:
-            self.heard_text: str = text if status != "dropped" else ""
+            self.heard_text = text if status != "dropped" else ""
             self._done.set()
 
 

@@ -101,7 +101,8 @@ def test_outputs_of_functions_by_name_and_text(tmp_path: Path) -> None:
 def test_an_output_that_a_further_call_has_answered_is_not_answered_again(tmp_path: Path) -> None:
     script = rules(
         tmp_path,
-        "  - {when: {output_of: a}, call: b, arguments: {of: '\\0'}}\n  - {when: {output_of: b}, say: 'B says \\0'}",
+        "  - {when: {output_of: a}, call: b, arguments: {of: '\\0'}}\n"
+        "  - {when: {output_of: b}, say: 'B says \\0'}",
     )
     first = [call("a", "1"), output("fine", "1")]
     assert answers(script, user("x"), *first) == [Call("b", {"of": "fine"})]
