@@ -20,8 +20,10 @@ PYPROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = nox.project.python_versions(PYPROJECT)
 WHOLE = "e2e or audio or browser"
 """The marks of tests that need real time, a sound card of software, or a browser: they run on one Python."""
-ALONE = "alone or audio or browser"
-"""The marks of those that measure milliseconds, or make a browser do it."""
+ALONE = "alone or audio"
+"""The marks of those that measure milliseconds."""
+WORKERS = str(max(2, (os.cpu_count() or 1) * 3 // 2))
+"""Processes of the suite: more than processors, since a third of its time is waiting for sockets."""
 
 NO_TESTS = 5
 """What pytest exits with where there is no such test."""
@@ -71,7 +73,7 @@ def tests(session: nox.Session) -> None:
     """The test suite on every Python at hand; on the first one also the coverage of each module."""
     _install_with_speech(session)
     # A file stays on one processor: some load a model.
-    suite = ("-m", "pytest", "-m", f"not ({WHOLE})", "-n", "auto", "--dist", "loadfile", *session.posargs)
+    suite = ("-m", "pytest", "-m", f"not ({WHOLE})", "-n", WORKERS, "--dist", "loadfile", *session.posargs)
     if session.python != PYTHONS[0]:
         session.run("python", *suite)
         return

@@ -22,7 +22,7 @@ from .visitor import Sound, visitor
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
-pytestmark = [pytest.mark.browser, pytest.mark.speech, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.speech, pytest.mark.timeout(120)]
 
 PEOPLE = Path(__file__).parents[1] / "data" / "audio"
 STORY = (

@@ -14,7 +14,7 @@ from .visitor import visitor
 if TYPE_CHECKING:
     from playwright.async_api import Browser
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.alone]
 
 QUANTUM = 128
 RATES = pytest.mark.parametrize("rate", [24_000, 48_000])
