@@ -192,6 +192,8 @@ class FaultServer:
         outcomes = await asyncio.gather(*self._tasks, return_exceptions=True)
         for peer in self.peers:
             peer.writer.transport.abort()
+        # What a connection ended with is asked for: else asyncio may complain of it, as the collector has it.
+        await asyncio.gather(*(peer.writer.wait_closed() for peer in self.peers), return_exceptions=True)
         await self._server.wait_closed()
         failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
         if failures:
