@@ -50,7 +50,7 @@ TABLE = {
     "_turns _plan": "turns",
     "_manual_turns": "manual_turns*",
     "_typed": "typed_items",
-    "_images _user_input": "user_input images",
+    "_images _image_link _user_input": "user_input images image_link",
     "_requests": "requests",
     "_responses": "responses",
     "_corrections": "corrections",

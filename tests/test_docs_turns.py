@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from tests.test_docs import DOCS, blocks, read
+from tests.test_image_link import serving
 from tests.test_images import GIF_START, JPEG, PICTURE, png
 
 from voicelive_agent import SessionConfig, State, VoiceAgent
+from voicelive_agent._image_link import download
 from voicelive_agent._images import MAX_IMAGE_BYTES, load_image
 from voicelive_agent.errors import ImageError
 from voicelive_agent.events import AgentSpoke, TurnEnded, UserSpoke
@@ -113,7 +116,6 @@ async def test_text_does_not_silence_the_agent() -> None:
     ("image", "row"),
     [
         (b"%PDF-1.7", "another kind"),
-        ("https://x.org/a.png", "a link"),
         (JPEG[:-2], "a file that is cut off"),
         (GIF_START + PICTURE * 12, "a picture that moves"),
     ],
@@ -121,9 +123,23 @@ async def test_text_does_not_silence_the_agent() -> None:
 def test_the_errors_are_quoted_as_they_are(image: bytes | str, row: str) -> None:
     with pytest.raises(ImageError) as refused:
         load_image(image)
+    assert str(refused.value).startswith(quoted(row))
+
+
+async def test_so_is_that_of_a_link() -> None:
+    async def missing(request: web.Request) -> web.StreamResponse:
+        return web.Response(status=404)
+
+    async with serving(missing) as root:
+        with pytest.raises(ImageError) as refused:
+            await download(f"{root}/cat.png")
+    assert str(refused.value).startswith(quoted("a link that leads nowhere").replace("https://example.com", root))
+
+
+def quoted(row: str) -> str:
+    """The error that the table has in this row, up to where it leaves out the rest."""
     (line,) = (line for line in read(PAGE).splitlines() if line.startswith(f"| {row} "))
-    quoted = line.split("`")[1].removesuffix(", ...")
-    assert str(refused.value).startswith(quoted)
+    return line.split("`")[1].removesuffix(", ...")
 
 
 def test_the_limit_is_that_of_the_code() -> None:

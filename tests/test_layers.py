@@ -27,7 +27,7 @@ LAYERS = {
     "tools": "tools _schema _tool_threads",
     "transports": "files _wav* _soundfile devices _device_* _playout _watchdog websocket websocket.*",
     "shell": "_connection _endings _service _pump _buffer _speech speech _responding "
-    "_awaited _hooks _agent_tools _tool_runs _agent_session _images _user_input _shell _talk _agent",
+    "_awaited _hooks _agent_tools _tool_runs _agent_session _images _image_link _user_input _shell _talk _agent",
     "emulator": "emulator emulator.*",
     "programs": "testing testing.* _conformance _notices lab recording metrics telemetry asgi web web.* cli cli.* "
     "__main__",
@@ -62,7 +62,7 @@ THIRD_PARTY = {  # package: (where at the top, where else inside a function)
     "azure": ("_service", "_settings"),
     "aiohttp": (
         "_service web web.* emulator.server* emulator.proxy* emulator.view* emulator.control* emulator._fault_*",
-        "cli.*",
+        "cli.* _image_link",
     ),
     "sounddevice": ("", "devices _device_*"),
     "numpy": ("_pcm emulator.*", ""),

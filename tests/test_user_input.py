@@ -9,6 +9,7 @@ from typing import Any
 
 import anyio
 import pytest
+from aiohttp import web
 
 from voicelive_agent import ConfigurationError, EndReason, SessionConfig, State, VoiceAgent, WavSink, WavSource
 from voicelive_agent._connection import Connection
@@ -46,6 +47,7 @@ from .agent_driver import (
     tone,
     virtual,
 )
+from .test_image_link import serving
 from .test_images import JPEG, png
 from .websocket_driver import Page
 
@@ -393,6 +395,22 @@ async def test_an_image_that_is_only_to_be_known() -> None:
         agent.send_text("What was it?")
         await agent.until(lambda: agent.all(TurnEnded))
     assert len(line.sent("response.create")) == 1
+
+
+async def test_an_image_behind_a_link() -> None:
+    async def page(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=png() if request.path == "/dot" else b"<html>Not here</html>")
+
+    line = Line(lambda: emulated(("2x2", "A dot.")))
+    agent = Recorder(line)
+    async with serving(page) as root, calling(agent):
+        await agent.send_image(f"{root}/dot")
+        await agent.until(lambda: agent.all(TurnEnded))
+        with pytest.raises(ImageError, match=r"/other is text/html"):
+            await agent.send_image(f"{root}/other?sig=secret")
+    (sent,) = line.sent("conversation.item.create")
+    assert sent["item"]["content"][0]["image_url"].startswith("data:image/png;base64,")
+    assert [event.text for event in agent.all(AgentSpoke)] == ["A dot."]
 
 
 async def test_what_is_no_image_is_refused_before_anything_is_sent() -> None:

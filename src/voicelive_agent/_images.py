@@ -1,7 +1,7 @@
 """Images for the agent: what they are, checked by their first bytes, and as the service takes them.
 
-The service takes an image as a data URI in an item of the conversation. It fetches nothing from the web, so a link
-is refused; and a file is only read where a ``Path`` names it, so that text from a stranger never does.
+The service takes an image as a data URI in an item of the conversation. A file is only read where a ``Path`` names
+it, so that text from a stranger never does.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ def check_detail(detail: object) -> None:
         raise ImageError(f"detail is {detail!r:.40}.", hint="It is auto, low or high.")
 
 
-def load_image(image: bytes | bytearray | memoryview | Path | str) -> Image:
-    """Read, check and encode an image; blocks while a file is read.
+def load_image(image: bytes | bytearray | memoryview | Path | str, where: str = "The image") -> Image:
+    """Read, check and encode an image, which errors call ``where`` unless it is a file; blocks while one is read.
 
     Raises :class:`~voicelive_agent.errors.ImageError` for what is no image that the service takes, OSError for a
     file that cannot be read, and TypeError for anything else than bytes, a Path or a data URI.
     """
-    where, claimed = "The image", None
+    claimed = None
     match image:
         case Path():
             where = str(image)
@@ -167,12 +167,9 @@ _ENDS: Final[dict[str, Callable[[bytes], tuple[int, bool]]]] = {
 
 def _from_uri(text: str) -> tuple[bytes, str | None]:
     """The content of a data URI, and the kind that it names."""
-    if re.match(r"https?:", text, re.IGNORECASE):
-        hint = "The service fetches nothing: download it, and give its bytes."
-        raise ImageError(f"The image is a link: {text[:80]!r}.", hint=hint)
     if (head := _DATA_URI.match(text)) is None:
-        hint = "Text is a data URI (data:image/png;base64,...); a file is a Path: Path('photo.png')."
-        raise ImageError(f"The image is text, and no data URI: {text[:40]!r}.", hint=hint)
+        hint = "Text is a data URI (data:image/png;base64,...) or a link; a file is a Path: Path('photo.png')."
+        raise ImageError(f"The image is text, and neither a data URI nor a link: {text[:40]!r}.", hint=hint)
     if head[3] is None:
         raise ImageError("The data URI of the image is not base64.", hint="Use data:image/png;base64,...")
     encoded = len(text) - head.end()

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ._image_link import download, is_link, shown_link
 from ._images import Detail, check_detail, load_image
 from ._manual_turns import MAX_PRE_ROLL_MS
 from .errors import ConfigurationError
@@ -54,9 +55,10 @@ class UserInput:
     ) -> None:
         """Show the agent an image, with a text about it, and let it answer as with :meth:`send_text`.
 
-        ``image`` is its bytes, the Path of a file, or a data URI: a PNG, JPEG, WebP or GIF of 3 MB at most. A
-        link is refused, since the service fetches nothing. It is read and encoded in a thread, so this is awaited;
-        the history shows it as ``[image/png, 12,345 bytes]``, after the text.
+        ``image`` is its bytes, the Path of a file, a data URI, or a link (``https://...``): a PNG, JPEG, WebP or
+        GIF of 3 MB at most. A link is downloaded by this program, within 10 s: give none that a stranger wrote,
+        since it may lead into your own network. The image is read and encoded in a thread, so this is awaited; the
+        history shows it as ``[image/png, 12,345 bytes]``, after the text.
 
         Raises :class:`~voicelive_agent.errors.ImageError`, which names what was found instead, OSError for a file
         that cannot be read, and RuntimeError when no call is running.
@@ -64,7 +66,10 @@ class UserInput:
         check_detail(detail)
         text = text_of(text) if text is not None else ""
         shell = self._current()
-        loaded = await asyncio.to_thread(load_image, image)
+        if is_link(image):
+            loaded = await asyncio.to_thread(load_image, await download(image), shown_link(image))
+        else:
+            loaded = await asyncio.to_thread(load_image, image)
         content = [{"type": "input_text", "text": text}] if text else []
         shown = f"{text} {loaded.note}" if text else loaded.note
         shell.post(shell.conversation.send_content, [*content, loaded.part(detail)], shown, respond=respond)

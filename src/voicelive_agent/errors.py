@@ -111,7 +111,7 @@ class SessionRefusedError(VoiceLiveError):
 
 
 class ImageError(VoiceLiveError, ValueError):
-    """An image cannot be sent: it is no PNG, JPEG, WebP or GIF, too large, empty or a link."""
+    """An image cannot be sent: it is no PNG, JPEG, WebP or GIF, too large or empty, or its link leads nowhere."""
 
 
 class AudioFileError(VoiceLiveError, ValueError):
