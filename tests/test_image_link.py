@@ -121,8 +121,9 @@ async def test_nobody_waits_for_ever() -> None:
         forgotten.set()
 
 
-@pytest.mark.parametrize("link", [f"http://127.0.0.1:{closed_port()}/cat?sig=secret", "http:///cat?sig=secret"])
-async def test_where_nothing_is_the_error_names_the_link_and_no_key(link: str) -> None:
-    with pytest.raises(ImageError, match="cannot be downloaded") as refused:
-        await download(link)
+@pytest.mark.parametrize("place", ["127.0.0.1:closed", ""])
+async def test_where_nothing_is_the_error_names_the_link_and_no_key(place: str) -> None:
+    place = place.replace("closed", str(closed_port()))
+    with pytest.raises(ImageError, match=f"http://{place}/cat cannot be downloaded") as refused:
+        await download(f"http://{place}/cat?sig=secret")
     assert "secret" not in str(refused.value)
