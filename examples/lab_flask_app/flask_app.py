@@ -252,8 +252,8 @@ def _add_session(app: Flask, visitors: Visitors, env: dict[str, str]) -> None:
     def interrupt() -> ResponseReturnValue:
         if (assistant := g.visitor.assistant) is None:
             return jsonify({"interrupted": False, "reason": "No active session"}), 400
-        assistant.interrupt()
         g.visitor.tell({"type": "log", "level": "info", "msg": "Interrupt requested."})
+        assistant.interrupt()  # after that: what it does is told by another thread
         return jsonify({"interrupted": True})
 
     app.post("/start-session")(start_session)
