@@ -11,7 +11,6 @@ import signal
 import struct
 import sys
 import textwrap
-import time
 import wave
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import AsyncIterator, Iterator
@@ -30,7 +29,7 @@ from voicelive_agent.errors import AudioDeviceError
 
 from .agent_driver import LONG, eventually, silence
 from .faultserver import CREATED, FaultServer, Peer, closed_port
-from .test_lifecycle import END_S, PROGRAMS, SIGNALS, START_S, ended, line_with, program
+from .test_lifecycle import PROGRAMS, SIGNALS, START_S, ended, line_with, program
 
 pytestmark = pytest.mark.e2e  # programs, run as people run them: once is enough
 
@@ -156,10 +155,8 @@ async def test_a_signal_while_the_agent_speaks(number: int, code: int, tmp_path:
     async with program(WITHOUT_SPEECH, "talk", target, "--emulator", *files) as process:
         await line_with(process, "speaking")
         process.send_signal(number)
-        began = time.monotonic()
         got, out, errors = await ended(process)
     assert (got, errors) == (code, "")
-    assert time.monotonic() - began < END_S
     assert "[not heard: " in out
     assert WavSource(answer).duration_s < 10  # of 12 s of speech
 
