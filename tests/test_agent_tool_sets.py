@@ -9,7 +9,7 @@ import anyio.lowlevel
 import pytest
 
 from voicelive_agent import AgentSpoke, State, ToolCalled, ToolFinished, tool
-from voicelive_agent.config import ToolChoice
+from voicelive_agent.config import FunctionTool, ToolChoice
 from voicelive_agent.emulator import Action, Call, EmulatorSession, Say, Turn
 from voicelive_agent.errors import ConfigurationError, SessionRefusedError
 from voicelive_agent.events import ToolUnknown
@@ -175,6 +175,30 @@ async def test_what_cannot_be_a_tool_is_refused_before_anything_is_asked_for() -
         assert len(line.sent("session.update")) == 1
     with pytest.raises(RuntimeError, match="No call is running"):
         await agent.set_tools([sing])
+
+
+@virtual
+async def test_two_tools_of_one_name_are_refused_wherever_they_come_from() -> None:
+    class Deputy(Desk):
+        @tool
+        async def look(self) -> str:
+            """Look twice."""
+            return "seen twice"
+
+    theirs = {"tools": [FunctionTool(name="sing", description="Sing along.")]}
+    line = Line(lambda: emulated())
+    with pytest.raises(ConfigurationError, match=r"are called 'sing', described as 'Sing along\.' and 'Sing\.'"):
+        Desk(line, tools=[sing], config=theirs)
+    agent = Deputy(line, config=theirs)
+    async with calling(agent):
+        before = names(line)
+        assert before == ["sing", "look"]  # overriding is no second tool
+        with pytest.raises(ConfigurationError, match="two functions are called 'sing'"):
+            await agent.set_tools([agent.look, sing])
+        with pytest.raises(ConfigurationError, match="two functions are called 'look'"):
+            await agent.update_session(tools=[FunctionTool(name="look")])
+        assert names(line) == before
+        assert len(line.sent("session.update")) == 1
 
 
 @virtual

@@ -16,6 +16,7 @@ from voicelive_agent._combinations import (
     Facts,
     check_combinations,
     check_tool_choice,
+    check_tool_names,
 )
 from voicelive_agent._targets import backend_of
 from voicelive_agent.config import AgentTarget, ModelTarget, Settings, Target
@@ -292,6 +293,31 @@ def test_the_choice_of_a_tool_needs_one(tools: Any, choice: Any, said: str) -> N
         return
     with pytest.raises(ConfigurationError, match=said):
         check_tool_choice(session, backend_of(CASCADE))
+
+
+@pytest.mark.parametrize(
+    ("tools", "said"),
+    [
+        (
+            [LOOK, named("find", None), LOOK],
+            "tools: two functions are called 'look', described as '' and ''. Rename",
+        ),
+        ([LOOK | {"description": "Look it up."}, LOOK], "'look', described as 'Look it up.' and ''."),
+        ([LOOK, LOOK | {"name": "Look"}], ""),
+        ([LOOK, SERVER | {"server_label": "look", "allowed_tools": ["look"]}], ""),  # never called by that alone
+        ([{"type": "function"}, {"type": "function"}, 5], ""),  # odd shapes are left to the service
+        (None, ""),
+    ],
+)
+def test_functions_have_names_of_their_own(tools: Any, said: str) -> None:
+    if not said:
+        check_tool_names({"tools": tools})
+        return
+    with pytest.raises(ConfigurationError) as caught:
+        check_tool_names({"tools": tools})
+    assert said in str(caught.value)
+    with pytest.raises(ConfigurationError, match="two functions are called 'look'"):
+        SessionConfig(tools=tools)
 
 
 def test_settings_are_checked_against_their_target() -> None:

@@ -198,6 +198,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"tools": ["other"]}, "It has: find, burn."),
     ({"tools": [5]}, "it must be"),
     ({"tools": [{"type": "function", "nam": "x"}]}, "FunctionTool has no field 'nam'"),
+    ({"tools": ["find", FunctionTool(name="find")]}, "tools: two functions are called 'find'"),
     ({"tool_choice": "maybe"}, "it must be one of 'auto', 'none', 'required'"),
     ({"modalities": []}, "with at least one of them"),
     ({"modalities": ["smell"]}, "it must be one of 'text', 'audio'"),

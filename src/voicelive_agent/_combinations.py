@@ -14,7 +14,15 @@ from typing import Any, Final
 from ._voices import OPENAI_VOICES
 from .errors import ConfigurationError
 
-__all__ = ["COMBINATIONS", "Backend", "Combination", "Facts", "check_combinations", "check_tool_choice"]
+__all__ = [
+    "COMBINATIONS",
+    "Backend",
+    "Combination",
+    "Facts",
+    "check_combinations",
+    "check_tool_choice",
+    "check_tool_names",
+]
 
 _OPENAI_FORMATS: Final = ("pcm16", "g711_ulaw", "g711_alaw")
 _OPENAI_TRANSCRIPTION: Final = ("whisper", "gpt-4o")
@@ -126,6 +134,27 @@ def check_combinations(session: Mapping[str, Any], backend: Backend | None = Non
             given = [path for path in rule.fields if path.partition(".")[0] in session]
             shown = " with ".join(_shown(session, path) for path in given)
             raise ConfigurationError(f"{shown}: {rule.why}.", hint=rule.fix)
+    check_tool_names(session)
+
+
+def check_tool_names(session: Mapping[str, Any]) -> None:
+    """Refuse two functions of one name, wherever they come from: a call says nothing but the name.
+
+    Tools of MCP servers are called by their server's label and may have any. Raises
+    :class:`~voicelive_agent.errors.ConfigurationError`, which tells the two apart by their descriptions.
+    """
+    found: dict[str, Mapping[str, Any]] = {}
+    for function in Facts(session).functions:
+        name = function.get("name")
+        if not isinstance(name, str):  # only ``extra`` can say so, and the service judges it
+            continue
+        if name in found:
+            both = " and ".join(_short(repr(one.get("description", ""))) for one in (found[name], function))
+            hint = "Rename one: FunctionTool(name=...), @tool(name=...). A @tool needs no FunctionTool beside it."
+            raise ConfigurationError(
+                f"tools: two functions are called {name!r:.80}, described as {both}.", hint=hint
+            )
+        found[name] = function
 
 
 def check_tool_choice(session: Mapping[str, Any], backend: Backend) -> None:
@@ -157,8 +186,11 @@ def _shown(session: Mapping[str, Any], path: str) -> str:
         value = value.get("type") or value.get("model") or ()
     if isinstance(value, list | tuple):
         return path
-    text = repr(value)
-    return f"{path}={text if len(text) <= _LONGEST else text[: _LONGEST - 3] + '...'}"
+    return f"{path}={_short(repr(value))}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."
 
 
 def _untyped_branch(facts: Facts) -> bool:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias, overload
 
+from ._combinations import check_tool_names
 from ._session_fields import JsonObject, Part, Rule
 from ._speech import Reply, Speech
 from .config import FunctionTool, MCPServer, ToolChoice
@@ -116,6 +117,7 @@ class Responding:
             metadata=metadata,
         )
         params = options.to_dict()
+        check_tool_names(params)
         if out_of_band:
             _check_out_of_band(params)
             params |= {"conversation": "none", "modalities": ["text"], "tool_choice": "none"}
