@@ -32,6 +32,7 @@ from voicelive_agent._schema import (
     parameter_docs,
     property_schema,
     summary,
+    unknown_field,
     usage,
 )
 
@@ -397,6 +398,37 @@ def test_object_schema() -> None:
     closed = {"type": "object", "properties": one, "additionalProperties": False}
     assert object_schema(one, []) == closed
     assert object_schema(one, ["a"]) == {**closed, "required": ["a"]}
+
+
+CLOSED: Schema = object_schema({"x": {"type": "integer"}, "any": {}}, [])
+OPEN: Schema = {"type": "object", "additionalProperties": CLOSED}
+MANY: Schema = {"type": ["array", "null"], "items": CLOSED}
+EITHER: Schema = {"anyOf": [{"type": "string"}, MANY, CLOSED | {"type": ["object", "null"]}]}
+TAGGED: Schema = {"anyOf": [CLOSED, object_schema({"y": {"type": "string"}}, [])]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "at"),
+    [
+        (CLOSED, {"x": 1, "any": {"z": [{"z": 1}]}}, ""),
+        (CLOSED, {"x": 1, "z": 2}, "$"),
+        (CLOSED, None, ""),
+        (OPEN, {"a": {"x": 1}, "b": {"z": 1}}, "$.b"),
+        (OPEN | {"additionalProperties": True}, {"a": {"z": 1}}, ""),
+        (MANY, [{"x": 1}, {"z": 1}], "$[1]"),
+        ({"type": "array"}, [{"z": 1}], ""),
+        (EITHER, [{"z": 1}], "$[0]"),
+        (EITHER, {"z": 1}, "$"),
+        (EITHER, {"x": 1}, ""),
+        (EITHER, "z", ""),
+        (TAGGED, {"y": "a"}, ""),
+        (TAGGED, {"z": "a"}, "$"),
+        ({"anyOf": [{"required": ["x"]}]}, {"z": 1}, ""),  # words of the user's own, of which nothing is known
+        (object_schema({"far": OPEN}, []), {"far": {"off": {"x": 1, "z": 2}}}, "$.far.off"),
+    ],
+)
+def test_a_field_that_a_schema_does_not_allow(schema: Schema, value: object, at: str) -> None:
+    assert unknown_field(schema, value) == (at and f"Object contains unknown field `z` - at `{at}`")
 
 
 @pytest.mark.parametrize(

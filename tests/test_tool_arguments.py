@@ -8,6 +8,7 @@ import json
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal, TypedDict
 
 import msgspec
@@ -148,6 +149,9 @@ def test_sloppy_models_are_understood(text: str, expected: object) -> None:
         ('{"text": "a", "guest": {}}', "missing required field `name` - at `$.guest`"),
         ('{"text": "a", "hour": "14:30"}', "Invalid RFC3339 encoded time - at `$.hour`"),
         ('{"text": "a", "colour": 1}', "unknown field `colour`"),
+        ('{"text": "a", "address": {"street": "x", "number": 2, "typo": 1}}', "`typo` - at `$.address`"),
+        ('{"text": "a", "menu": {"dish": {}}}', "Object contains unknown field `dish` - at `$.menu`"),
+        ('{"text": "a", "guests": [{"name": "b"}, {"name": "c", "age": 9}]}', "`age` - at `$.guests[1]`"),
         ('{"text": "a"', "truncated"),
         ('{"text": "a"} and more', "malformed"),
         ("book it, please", "malformed"),
@@ -165,6 +169,16 @@ def test_wrong_arguments_say_what_to_mend(text: str, said: str) -> None:
     assert "text (string), count (integer, optional), share (number, optional)" in words
     assert 'size (one of "small" "large", optional)' in words
     assert words.endswith("Call it again.")
+
+
+def test_a_number_of_any_length_is_no_matter_for_the_names() -> None:
+    def weigh(of: Guest, exactly: Decimal) -> None: ...
+
+    digits = "9" * 5_000
+    values = made(weigh).arguments(f'{{"of": {{"name": "a"}}, "exactly": "{digits}"}}')
+    assert values == {"of": Guest("a"), "exactly": Decimal(digits)}
+    with pytest.raises(ToolError, match="`of` - at"):
+        made(weigh).arguments(f'{{"of": {{"name": "a", "of": {digits}}}, "exactly": 1e999}}')
 
 
 def test_wrong_arguments_of_a_tool_that_takes_none() -> None:

@@ -31,7 +31,16 @@ from typing import (
 import msgspec
 from msgspec import inspect as types
 
-__all__ = ["Schema", "note", "object_schema", "parameter_docs", "property_schema", "summary", "usage"]
+__all__ = [
+    "Schema",
+    "note",
+    "object_schema",
+    "parameter_docs",
+    "property_schema",
+    "summary",
+    "unknown_field",
+    "usage",
+]
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -75,6 +84,28 @@ def object_schema(properties: dict[str, Schema], required: Iterable[str]) -> Sch
     schema: Schema = {"type": "object", "properties": properties, "additionalProperties": False}
     names = list(required)
     return schema | {"required": names} if names else schema
+
+
+def unknown_field(schema: Schema, value: object, at: str = "$") -> str:
+    """What msgspec would say of the first field that the schema does not allow; "" if there is none.
+
+    ``value`` is JSON that was decoded as that type already, so its shape is right: of a dataclass or a TypedDict
+    msgspec only leaves out the fields that it does not know.
+    """
+    inner: list[tuple[Any, object, str]] = []
+    if "anyOf" in schema:
+        kind = "array" if isinstance(value, list) else "object"
+        faults = [unknown_field(each, value, at) for each in schema["anyOf"] if kind in each.get("type", ())]
+        return faults[0] if faults and all(faults) else ""
+    if isinstance(value, list):
+        inner = [(schema.get("items"), each, f"{at}[{index}]") for index, each in enumerate(value)]
+    elif isinstance(value, dict):
+        known, others = schema.get("properties", {}), schema.get("additionalProperties")
+        unknown = next((name for name in value if name not in known), None)
+        if others is False and unknown is not None:
+            return f"Object contains unknown field `{unknown}` - at `{at}`"
+        inner = [(known.get(name, others), each, f"{at}.{name}") for name, each in value.items()]
+    return next(filter(None, (unknown_field(*each) for each in inner if isinstance(each[0], dict))), "")
 
 
 def note(hint: object) -> str:

@@ -25,6 +25,7 @@ import dataclasses
 import enum
 import functools
 import inspect
+import json
 import logging
 import math
 import re
@@ -38,7 +39,7 @@ import anyio
 import msgspec
 
 from ._approval import ApprovalAnswer, ApprovalRequest
-from ._schema import Schema, object_schema, parameter_docs, property_schema, summary, usage
+from ._schema import Schema, object_schema, parameter_docs, property_schema, summary, unknown_field, usage
 from ._tool_threads import ToolThreads
 from .errors import ConfigurationError, ToolError
 
@@ -137,13 +138,17 @@ class Tool:
         """The JSON text that the model wrote, as checked and converted keyword arguments.
 
         Models are sloppy, so numbers and booleans may be written as strings, and no text is no arguments. Unknown
-        names are rejected: a model that invents one believes that it did something. Raises a ``ToolError`` whose
-        words tell the model what to mend.
+        names, at any depth, are rejected: a model that invents one believes that it did something. Raises a
+        ``ToolError`` whose words tell the model what to mend.
         """
         try:
             values = self._decoder.decode(text.strip() or "{}")
+            # Numbers are of no interest here, and as texts they cannot be too large.
+            plain = json.loads(text.strip() or "{}", strict=False, parse_int=str, parse_float=str)
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
             raise self._wrong(str(error)) from error
+        if unknown := unknown_field(self.parameters, plain):
+            raise self._wrong(unknown)
         fields = ((name, getattr(values, name)) for name in values.__struct_fields__)
         arguments = {name: value for name, value in fields if value is not msgspec.UNSET}
         for name, value in arguments.items():
