@@ -24,7 +24,7 @@ LAYERS = {
     "core": "_wire _outputs _plan _turnclock _turns _playback _requests _responses _corrections _toolcalls _step "
     "_approvals _batches _mcp_calls _waiting _answers _asking _granted _updates _manual_turns _typed _user_speech "
     "_conversation _tool_items",
-    "tools": "tools _schema _tool_threads",
+    "tools": "tools _tool _tool_invocation _schema _tool_threads",
     "transports": "files _wav* _soundfile devices _device_* _playout _watchdog websocket websocket.*",
     "shell": "_connection _endings _service _pump _buffer _speech speech _responding "
     "_awaited _hooks _agent_tools _tool_runs _agent_session _images _image_link _user_input _shell _talk _agent",
@@ -66,7 +66,7 @@ THIRD_PARTY = {  # package: (where at the top, where else inside a function)
     ),
     "sounddevice": ("", "devices _device_*"),
     "numpy": ("_pcm emulator.*", ""),
-    "msgspec": ("_wire tools _schema testing testing.* config _session_* _settings", ""),
+    "msgspec": ("_wire _tool _tool_invocation _schema testing testing.* config _session_* _settings", ""),
     "pybase64": ("_wire", ""),
     "anyio": (
         "@tools @transports @shell @programs emulator.server* emulator.proxy* emulator.mcp emulator.view*",
@@ -327,7 +327,7 @@ def circle_in(graph: dict[str, set[str]]) -> list[str]:
         ("devices", "import sounddevice", "allowed inside functions only"),
         ("devices", "def f():\n import sounddevice", None),
         ("files", "def f():\n import sounddevice", "not allowed here"),
-        ("tools", "import msgspec", None),
+        ("_tool", "import msgspec", None),
         ("history", "import msgspec", "not allowed here"),
         ("_agent", "import requests", "an unknown package"),
         ("_agent", "importlib.import_module('numpy')", "not allowed here"),

@@ -16,8 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from voicelive_agent._tool import collect_tools
 from voicelive_agent.errors import ToolError
-from voicelive_agent.tools import Tool, collect_tools, tool
+from voicelive_agent.tools import Tool, tool
 
 
 class Size(enum.Enum):

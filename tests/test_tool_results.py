@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 import msgspec
 import pytest
 
-from voicelive_agent.tools import Tool, ToolContext, ToolResult, ToolThreads, collect_tools, run_tool
+from voicelive_agent._tool import collect_tools
+from voicelive_agent._tool_invocation import ToolResult, run_tool
+from voicelive_agent._tool_threads import ToolThreads
+from voicelive_agent.tools import Tool, ToolContext
 
 
 class Size(enum.Enum):

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import pytest
 
+from voicelive_agent._tool import collect_tools
 from voicelive_agent.errors import ConfigurationError
-from voicelive_agent.tools import Tool, ToolContext, collect_tools, tool, wrong_arguments
+from voicelive_agent.tools import Tool, ToolContext, tool
 
 if TYPE_CHECKING:
     from decimal import Decimal as Hidden
@@ -119,17 +120,6 @@ def test_a_filler_is_a_text_after_whole_milliseconds(settings: dict[str, Any]) -
 
         @tool(**settings)
         def look() -> None: ...
-
-
-def test_arguments_can_be_looked_at_without_a_call() -> None:
-    def look(at: int) -> str:
-        raise NotImplementedError
-
-    assert wrong_arguments(made(look), '{"at": 1}') is None
-    wrong = wrong_arguments(made(look), "{")
-    assert wrong is not None
-    assert wrong.error == "arguments"
-    assert "It takes at (integer)" in wrong.output
 
 
 def test_the_context_is_not_shown_to_the_model() -> None:

@@ -23,6 +23,7 @@ from ._plan import Plan
 from ._responding import Responding
 from ._speech import Speech
 from ._targets import backend_of, default_transcription
+from ._tool import Tool, collect_tools
 from ._user_input import UserInput, text_of
 from .audio import AudioFormat, AudioSink, AudioSource, EchoReference, WireFormats, negotiate
 from .config import (
@@ -47,7 +48,6 @@ from .errors import (
 )
 from .events import EndReason, Event, HookFailed, SessionEnded, State, Verdict
 from .history import History
-from .tools import Tool, collect_tools
 
 if TYPE_CHECKING:
     from ._connection import Connector

@@ -11,9 +11,9 @@ from ._agent_tools import leaves_unknown_tools, own_definitions, policies, servi
 from ._combinations import Backend, Facts, check_combinations, check_tool_choice
 from ._plan import Plan
 from ._targets import backend_of
+from ._tool import Tool, collect_tools
 from .config import DefaultTurnDetection, SessionConfig, Settings, ToolChoice, turn_policy
 from .errors import ConfigurationError
-from .tools import Tool, collect_tools
 
 if TYPE_CHECKING:
     from ._shell import Shell

@@ -7,9 +7,10 @@ import time
 from collections.abc import Awaitable, Container, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ._approval import ApprovalAnswer, ApprovalRequest
 from ._plan import Plan, ToolPolicy
+from ._tool import Tool
 from .errors import ConfigurationError
-from .tools import ApprovalAnswer, ApprovalRequest, Tool
 
 __all__ = ["ToolUse", "leaves_unknown_tools", "own_definitions", "policies", "service_fills"]
 

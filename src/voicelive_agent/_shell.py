@@ -20,6 +20,7 @@ import anyio
 import anyio.lowlevel
 
 from . import _wire as wire
+from ._approval import ApprovalAnswer, ApprovalRequest
 from ._awaited import AwaitedUpdates
 from ._buffer import EventBuffer
 from ._connection import Connection, ConnectionEnded, Connector
@@ -39,6 +40,7 @@ from ._plan import Plan
 from ._pump import SILENCE, Pump
 from ._speech import Reply, Speech
 from ._tool_runs import ToolRuns
+from ._tool_threads import ToolThreads
 from ._updates import Change
 from .audio import AudioSink, AudioSource, CallMember, CallObserver, WireFormats
 from .config import Settings
@@ -54,7 +56,6 @@ from .events import (
     State,
     Verdict,
 )
-from .tools import ApprovalAnswer, ApprovalRequest, ToolThreads
 
 logger = logging.getLogger("voicelive_agent")
 

@@ -11,16 +11,12 @@ from typing import Final, TypeAlias
 import anyio
 import anyio.lowlevel
 
+from ._approval import ApprovalAnswer, ApprovalRequest
 from ._conversation import Conversation
 from ._outputs import CallTool, Output
-from .tools import (
-    ApprovalAnswer,
-    ApprovalRequest,
-    ToolContext,
-    ToolThreads,
-    run_tool,
-    wrong_arguments,
-)
+from ._tool import ToolContext
+from ._tool_invocation import run_tool, wrong_arguments
+from ._tool_threads import ToolThreads
 
 logger = logging.getLogger("voicelive_agent")
 

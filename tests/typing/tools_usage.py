@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, assert_type
 
-from voicelive_agent.tools import Tool, ToolContext, ToolResult, ToolThreads, collect_tools, run_tool, tool
+from voicelive_agent._tool import collect_tools
+from voicelive_agent._tool_invocation import ToolResult, run_tool
+from voicelive_agent._tool_threads import ToolThreads
+from voicelive_agent.tools import Tool, ToolContext, tool
 
 
 @tool

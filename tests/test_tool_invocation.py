@@ -16,8 +16,11 @@ import anyio
 import anyio.lowlevel
 import pytest
 
+from voicelive_agent._tool import collect_tools
+from voicelive_agent._tool_invocation import ToolResult, run_tool, wrong_arguments
+from voicelive_agent._tool_threads import ToolThreads
 from voicelive_agent.errors import ToolError
-from voicelive_agent.tools import Tool, ToolContext, ToolResult, ToolThreads, collect_tools, run_tool, tool
+from voicelive_agent.tools import Tool, ToolContext, tool
 
 WAIT_S = 20.0  # how long a test waits for what must happen; reached only when it fails
 
@@ -151,6 +154,17 @@ async def test_the_result_is_written_in_the_thread_too(threads: ToolThreads) -> 
         return Telltale()
 
     assert (await run_tool(made(give), "", context(), threads=threads)).output.endswith(": True")
+
+
+def test_arguments_can_be_looked_at_without_a_call() -> None:
+    def look(at: int) -> str:
+        raise NotImplementedError
+
+    assert wrong_arguments(made(look), '{"at": 1}') is None
+    wrong = wrong_arguments(made(look), "{")
+    assert wrong is not None
+    assert wrong.error == "arguments"
+    assert "It takes at (integer)" in wrong.output
 
 
 async def test_wrong_arguments_never_reach_the_function(threads: ToolThreads) -> None:
@@ -405,7 +419,10 @@ async def test_many_calls_at_once(threads: ToolThreads) -> None:
 
 HUNG = """
 import asyncio, threading
-from voicelive_agent.tools import ToolContext, ToolThreads, collect_tools, run_tool, tool
+from voicelive_agent._tool import collect_tools
+from voicelive_agent._tool_invocation import run_tool
+from voicelive_agent._tool_threads import ToolThreads
+from voicelive_agent.tools import ToolContext, tool
 
 @tool(timeout_s=0.01)
 def hung() -> None:
