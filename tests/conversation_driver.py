@@ -18,7 +18,7 @@ from voicelive_agent._approval import ApprovalAnswer
 from voicelive_agent._conversation import Conversation
 from voicelive_agent._outputs import MoveSpeech, Output, Play, StopPlayback
 from voicelive_agent._plan import Plan, ToolPolicy
-from voicelive_agent.config import turn_policy
+from voicelive_agent._turn_detection import turn_policy
 from voicelive_agent.events import EVENT_TYPES, EndReason, State, StateChanged, Verdict
 
 RATE = 24_000

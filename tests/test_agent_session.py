@@ -15,6 +15,7 @@ from voicelive_agent import EndReason, SessionConfig, State, UserSpoke, Verdict,
 from voicelive_agent._agent_session import changed_plan, session_changes
 from voicelive_agent._combinations import Backend
 from voicelive_agent._plan import Plan, ToolPolicy
+from voicelive_agent._turn_detection import turn_policy
 from voicelive_agent.audio import AudioFormat
 from voicelive_agent.config import (
     AzureSemanticVad,
@@ -22,7 +23,6 @@ from voicelive_agent.config import (
     DefaultTurnDetection,
     ServerVad,
     StaticInterimResponse,
-    turn_policy,
 )
 from voicelive_agent.emulator import EmulatorSession, Options, serve
 from voicelive_agent.errors import ConfigurationError, SessionLostError, SessionRefusedError

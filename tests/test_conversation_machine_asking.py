@@ -24,8 +24,8 @@ from voicelive_agent._mcp_calls import RUN_LIMIT_S, McpCalls
 from voicelive_agent._outputs import CancelTool, FinishUpdate, Output
 from voicelive_agent._plan import Plan
 from voicelive_agent._responses import Responses
+from voicelive_agent._turn_detection import turn_policy
 from voicelive_agent._turns import Turns
-from voicelive_agent.config import turn_policy
 from voicelive_agent.events import (
     McpCalled,
     McpFinished,

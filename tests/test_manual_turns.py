@@ -11,7 +11,7 @@ from tests.conversation_driver import RATE, Driver, plan
 from voicelive_agent import _wire as wire
 from voicelive_agent._outputs import Output, StopPlayback
 from voicelive_agent._plan import Plan
-from voicelive_agent.config import turn_policy
+from voicelive_agent._turn_detection import turn_policy
 from voicelive_agent.events import Interrupted, Stalled, State, StateChanged, TurnEnded, TurnTimedOut, TurnTooShort
 
 

@@ -6,7 +6,7 @@ from voicelive_agent import _wire as wire
 from voicelive_agent._outputs import End, MoveSpeech, Play, StopPlayback
 from voicelive_agent._plan import Plan
 from voicelive_agent._step import Step
-from voicelive_agent.config import turn_policy
+from voicelive_agent._turn_detection import turn_policy
 from voicelive_agent.events import EndReason, Stalled, Verdict, Warned
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from voicelive_agent import _wire as wire
 from voicelive_agent._plan import Plan
+from voicelive_agent._turn_detection import TurnPolicy, turn_policy
 from voicelive_agent._turns import Turns
-from voicelive_agent.config import TurnPolicy, turn_policy
 
 PREFIX_MS, SILENCE_MS = 300, 500
 RATE = 24_000

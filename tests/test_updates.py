@@ -14,7 +14,7 @@ from tests.conversation_driver import STOPPED, Driver, plan
 from voicelive_agent import _wire as wire
 from voicelive_agent._outputs import FinishUpdate
 from voicelive_agent._plan import Plan
-from voicelive_agent.config import turn_policy
+from voicelive_agent._turn_detection import turn_policy
 from voicelive_agent.errors import ConfigurationError, SessionLostError, SessionRefusedError
 from voicelive_agent.events import RequestRefused, ServiceFailed, SettingNotGranted, Stalled, State
 

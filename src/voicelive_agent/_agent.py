@@ -22,8 +22,9 @@ from ._hooks import HOOKS, Hooks
 from ._plan import Plan
 from ._responding import Responding
 from ._speech import Speech
-from ._targets import backend_of, default_transcription
+from ._targets import as_target, backend_of, default_transcription, profile_of
 from ._tool import Tool, collect_tools
+from ._turn_detection import turn_policy
 from ._user_input import UserInput, text_of
 from .audio import AudioFormat, AudioSink, AudioSource, EchoReference, WireFormats, negotiate
 from .config import (
@@ -33,10 +34,7 @@ from .config import (
     SessionConfig,
     Settings,
     Target,
-    as_target,
     from_env,
-    profile_of,
-    turn_policy,
 )
 from .errors import (
     AuthenticationError,

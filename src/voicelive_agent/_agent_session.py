@@ -12,7 +12,8 @@ from ._combinations import Backend, Facts, check_combinations, check_tool_choice
 from ._plan import Plan
 from ._targets import backend_of
 from ._tool import Tool, collect_tools
-from .config import DefaultTurnDetection, SessionConfig, Settings, ToolChoice, turn_policy
+from ._turn_detection import turn_policy
+from .config import DefaultTurnDetection, SessionConfig, Settings, ToolChoice
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:

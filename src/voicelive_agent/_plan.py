@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .config import TurnPolicy
+from ._turn_detection import TurnPolicy
 
 __all__ = ["Plan", "ToolPolicy"]
 

@@ -31,8 +31,6 @@ from ._turn_detection import (
     DefaultTurnDetection,
     SemanticVad,
     ServerVad,
-    TurnPolicy,
-    turn_policy,
 )
 from ._voices import (
     AzureAvatarVoiceSyncVoice,
@@ -191,10 +189,6 @@ class SessionConfig(Part):
         elif isinstance(self.turn_detection, DefaultTurnDetection):
             del session["turn_detection"]
         return _merged(session, extra)
-
-    def turn_policy(self) -> TurnPolicy:
-        """What the turn detection of this session means, ``extra`` included."""
-        return turn_policy(self.to_session())
 
 
 def _merged(base: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from . import _wire as wire
 from ._plan import Plan
+from ._turn_detection import TurnPolicy
 from ._turnclock import TurnClock
-from .config import TurnPolicy
 
 
 class Turns:

@@ -39,7 +39,7 @@ from ._settings import (
     default_credential,
     from_env,
 )
-from ._targets import AgentTarget, ModelTarget, Profile, Target, as_target, profile_of
+from ._targets import AgentTarget, ModelTarget, Target
 from ._turn_detection import (
     AzureSemanticVad,
     AzureSemanticVadEn,
@@ -49,8 +49,6 @@ from ._turn_detection import (
     SemanticVad,
     ServerVad,
     TurnDetection,
-    TurnPolicy,
-    turn_policy,
 )
 from ._voices import (
     OPENAI_VOICES,
@@ -96,7 +94,6 @@ __all__ = [
     "NoiseReduction",
     "OpenAIVoice",
     "OutputAudioFormat",
-    "Profile",
     "Scene",
     "SemanticVad",
     "ServerVad",
@@ -109,14 +106,10 @@ __all__ = [
     "ToolChoice",
     "Transcription",
     "TurnDetection",
-    "TurnPolicy",
     "VideoCrop",
     "VideoParams",
     "VideoResolution",
     "Voice",
-    "as_target",
     "default_credential",
     "from_env",
-    "profile_of",
-    "turn_policy",
 ]

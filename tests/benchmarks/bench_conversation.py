@@ -155,8 +155,8 @@ def barge_in(trials: int) -> list[float]:
     from voicelive_agent._pcm import Converter
     from voicelive_agent._plan import Plan
     from voicelive_agent._pump import Pump
+    from voicelive_agent._turn_detection import turn_policy
     from voicelive_agent.audio import AudioFormat
-    from voicelive_agent.config import turn_policy
     from voicelive_agent.testing import MemorySink
 
     def say(kind: str, **fields: object) -> bytes:

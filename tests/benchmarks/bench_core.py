@@ -19,7 +19,7 @@ from typing import Any
 from voicelive_agent import _wire as wire
 from voicelive_agent._conversation import Conversation
 from voicelive_agent._plan import Plan
-from voicelive_agent.config import turn_policy
+from voicelive_agent._turn_detection import turn_policy
 
 RATE = 24_000
 TURNS = 40

@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["voicelive_agent"]):
     from voicelive_agent._conversation import Conversation
     from voicelive_agent._outputs import Play, StopPlayback
     from voicelive_agent._plan import Plan
-    from voicelive_agent.config import turn_policy
+    from voicelive_agent._turn_detection import turn_policy
 
 TRACES = Path(__file__).parent.parent / "data" / "traces"
 PLAN = Plan(session={}, turns=turn_policy({}), tools={"get_weather": False, "slow": True}, greeting="Hello.")

@@ -20,20 +20,14 @@ from voicelive_agent.config import (
     FunctionTool,
     InputAudioFormat,
     MCPServer,
-    ModelTarget,
     ServerVad,
     SessionConfig,
     Settings,
     StaticInterimResponse,
-    Target,
     Transcription,
-    TurnPolicy,
     VideoParams,
     VideoResolution,
-    as_target,
     from_env,
-    profile_of,
-    turn_policy,
 )
 
 typed = SessionConfig(
@@ -74,18 +68,11 @@ left_to_the_agent = SessionConfig(turn_detection=DefaultTurnDetection(), voice=N
 
 assert_type(SessionConfig.coerce({"instructions": "x"}), SessionConfig)
 assert_type(SessionConfig.coerce(models.RequestSession(instructions="x")), SessionConfig)
-assert_type(typed.turn_policy(), TurnPolicy)
-assert_type(turn_policy(typed.to_session()), TurnPolicy)
 assert_type(typed.input_audio_format, InputAudioFormat)
 assert_type(dataclasses.replace(typed, instructions="y"), SessionConfig)
 
 if isinstance(typed.turn_detection, ServerVad):
     assert_type(typed.turn_detection.silence_duration_ms, int | None)
-
-assert_type(as_target("gpt-4.1"), Target)
-profile = profile_of(ModelTarget("gpt-realtime"))
-if profile == "realtime":
-    print("a model that hears")
 
 assert_type(from_env(), Settings)
 assert_type(Settings.from_env({}), Settings)
