@@ -398,6 +398,18 @@ async def test_a_tool_that_was_cancelled_by_something_else_has_failed(
     assert "Tool wait_for_another was cancelled by itself." in caplog.text
 
 
+async def test_a_tool_that_cancels_its_own_task_has_failed(threads: ToolThreads) -> None:
+    async def give_up() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await anyio.sleep_forever()
+
+    async with anyio.create_task_group():  # as in a call
+        result = await run_tool(made(give_up), "", context(), threads=threads)
+    assert (result.error, error_of(result)) == ("cancelled", "give_up was cancelled before it was done.")
+
+
 async def test_many_calls_at_once(threads: ToolThreads) -> None:
     all_inside = threading.Barrier(8, timeout=WAIT_S)
 

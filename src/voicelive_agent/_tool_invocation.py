@@ -103,7 +103,10 @@ async def _output(tool: Tool, kwargs: dict[str, Any], threads: ToolThreads) -> s
     call.__name__ = tool.name
     # A plain function may still return an awaitable: a coroutine function under a decorator that is none.
     answer = call() if tool.is_async else await threads.run(call)
-    return answer if isinstance(answer, str) else _written(tool, await answer)
+    if isinstance(answer, str):
+        return answer
+    # In a task of its own: a tool that cancels the task it is in has failed, and does not end the conversation.
+    return _written(tool, await asyncio.ensure_future(answer))
 
 
 def _written(tool: Tool, result: object) -> str:
