@@ -263,6 +263,14 @@ async def test_an_argument_that_cannot_be_made_is_a_tool_that_failed(threads: To
     assert (result.error, error_of(result)) == ("raised", "pick failed: LookupError: nothing is right")
 
 
+async def test_an_error_without_words_is_an_error_all_the_same(threads: ToolThreads) -> None:
+    def fail() -> None:
+        raise ToolError("")
+
+    result = await run_tool(made(fail), "", context(), threads=threads)
+    assert (result.error, error_of(result)) == ("raised", "fail failed.")
+
+
 async def test_a_huge_error_is_cut(threads: ToolThreads) -> None:
     def fail() -> None:
         raise ToolError("x" * 1000)

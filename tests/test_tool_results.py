@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -88,6 +89,8 @@ RESULTS: list[tuple[object, str]] = [
     (Size.LARGE, '"large"'),
     ("half a \ud83d pair", "half a ? pair"),
     (Opaque(), "A value of type Opaque, which has no JSON form: <an opaque thing>"),
+    (math.nan, "A value of type float, which has no JSON form: nan"),
+    (-math.inf, "A value of type float, which has no JSON form: -inf"),
     ([Opaque()], "A value of type list, which has no JSON form: [<an opaque thing>]"),
     (Broken(), "A value of type Broken, which has no JSON form: (it cannot be shown: RuntimeError)"),
     (cycle(), "A value of type Cycle, which has no JSON form: Cycle(inner=[...])"),

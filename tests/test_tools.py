@@ -246,6 +246,17 @@ def test_overriding_a_tool_without_the_decorator_is_refused() -> None:
         collect_tools(Forgetful())
 
 
+def test_a_property_is_no_tool() -> None:
+    class Clock:
+        @property
+        @tool
+        def now(self) -> str:
+            raise NotImplementedError
+
+    with pytest.raises(ConfigurationError, match=r"Clock\.now cannot be a tool: it is a property\. Leave out"):
+        collect_tools(Clock())
+
+
 def test_functions_methods_and_tools_can_be_given() -> None:
     def plain(x: int) -> int:
         return x + 1
@@ -344,6 +355,7 @@ async def async_generator() -> AsyncIterator[int]:
         (lambda: 1, "'<lambda>' cannot be its name"),
         (functools.partial(int, "1"), "cannot be a tool: it is not a function"),
         (dict.fromkeys, "its parameter 'iterable' is positional-only"),
+        (Shop, "Shop cannot be a tool: it is not a function"),
         (5, "5 cannot be a tool: it is not a function"),
     ],
 )
@@ -371,6 +383,11 @@ def test_a_callable_without_a_signature_is_refused() -> None:
 def test_the_decorator_is_for_functions(function: Any) -> None:
     with pytest.raises(ConfigurationError, match="it is not a function"):
         tool(function)
+
+
+def test_a_name_is_given_by_its_name() -> None:
+    with pytest.raises(ConfigurationError, match=r"it is not a function\. Write @tool\(name='book'\)\."):
+        tool("book")  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize("name", ["two words", "dot.ted", "ünlaut", "a" * 65, "line\n", "a/b"])

@@ -125,7 +125,7 @@ class Tool:
 def build_tool(function: Callable[..., object], name: str = "", timeout_s: float | None = None) -> Tool:
     """The tool of a function, with the settings that ``@tool`` has by default. Raises ``ConfigurationError``."""
     name = name or getattr(function, "__name__", "")
-    if not name:
+    if not name or isinstance(function, type):
         refuse(function, "it is not a function", "Put a def with type hints around it.")
     if not _NAME.fullmatch(name):
         refuse(
@@ -261,6 +261,8 @@ def _class_tools(instance: object) -> Iterator[Tool]:
     for cls in reversed(type(instance).__mro__):
         for attribute, value in vars(cls).items():
             mark = getattr(getattr(value, "__func__", value), MARK, None)
+            if hasattr(getattr(value, "fget", None), MARK):
+                refuse(value.fget, "it is a property", "Leave out @property: the model calls a method.")
             if isinstance(mark, Tool):
                 marked[attribute] = mark
             elif attribute in marked and value is None:

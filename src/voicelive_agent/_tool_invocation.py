@@ -7,6 +7,7 @@ import enum
 import functools
 import inspect
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias, cast
@@ -73,7 +74,7 @@ async def run_tool(
     except ToolArgumentsError as error:
         return failed("arguments", str(error))
     except ToolError as error:
-        return failed("raised", str(error))
+        return failed("raised", str(error) or f"{tool.name} failed.")
     except Exception as error:
         _logger.exception("Tool %s raised.", tool.name)
         return failed("raised", f"{tool.name} failed: {type(error).__name__}: {_text(str, error)}")
@@ -115,6 +116,8 @@ def _written(tool: Tool, result: object) -> str:
     if isinstance(result, str) and not isinstance(result, enum.Enum):
         return result
     try:
+        if isinstance(result, float) and not math.isfinite(result):
+            raise ValueError("JSON has no such number")  # msgspec writes null, and the model would say so
         return msgspec.json.encode(result).decode()
     except Exception as error:  # noqa: BLE001 - it may be anything, and run code of its own; logged below
         kind = type(result).__qualname__

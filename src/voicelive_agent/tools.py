@@ -74,7 +74,8 @@ def tool(
         given: object = function
         plain = given.__func__ if isinstance(given, staticmethod | classmethod) else given
         if not inspect.isfunction(plain):
-            refuse(function, "it is not a function", "Put a def with type hints around it.")
+            named = f"Write @tool(name={given!r:.80})." if isinstance(given, str) else ""
+            refuse(function, "it is not a function", named or "Put a def with type hints around it.")
         _check_settings(function, name, timeout_s, filler, filler_after_ms)
         _check_switches(function, approval=approval, cancel_on_interruption=cancel_on_interruption)
         made = build_tool(plain, name, timeout_s)
