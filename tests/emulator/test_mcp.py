@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,6 +28,7 @@ from voicelive_agent.emulator import (
     McpTool,
     Options,
     Say,
+    Script,
     ScriptedBrain,
     Turn,
     mcp,
@@ -221,6 +223,63 @@ def test_the_result_is_spoken_when_the_client_asks_for_it() -> None:
     made = driver(ScriptedClient(), library(require_approval="never"), brain=Reader())
     made.say("Find it")
     assert only(made.ask("response.create"), "response.audio_transcript.done")["transcript"] == "shelf 7"
+
+
+SHELVES = r"""rules = [
+    {"when": {"output_of": "find_book"}, "call": "get_shelf", "arguments": {"of": r"\0"}},
+    {"when": {"output_of": "get_time"}, "call": "get_shelf", "arguments": {"of": r"\0"}},
+    {"when": {"output_of": "get_shelf"}, "say": r"Shelf: \0"},
+    {"when": {"says": "both"}, "do": [{"call": "find_book"}, {"call": "get_shelf"}]},
+    {"when": {"says": "time"}, "call": "get_time"},
+    {"when": "anything", "call": "find_book"},
+]
+"""
+
+
+@pytest.fixture
+def shelves(tmp_path: Path) -> Driver:
+    """A script that asks for the shelf of what it has found."""
+    path = tmp_path / "shelves.py"
+    path.write_text(SHELVES, encoding="utf-8")
+    client = ScriptedClient(FIND, McpTool("get_shelf"), get_shelf=McpResult("seven"))
+    time = {"type": "function", "name": "get_time"}
+    return driver(client, library(require_approval="never"), time, brain=Script.load(path))
+
+
+def outputs(events: Sequence[Event]) -> list[str]:
+    """What a response consists of: the names of calls, and the texts of messages."""
+    items = only(events, "response.done")["response"]["output"]
+    return [item.get("name") or item["content"][0]["transcript"] for item in items]
+
+
+def test_a_result_that_a_further_call_has_answered_is_not_answered_again(shelves: Driver) -> None:
+    assert outputs(shelves.say("Emma?")) == ["find_book"]
+    assert outputs(shelves.ask("response.create")) == ["get_shelf"]
+    assert outputs(shelves.ask("response.create")) == ["Shelf: seven"]
+
+
+def test_a_call_of_a_server_answers_the_output_of_a_function(shelves: Driver) -> None:
+    call = only(shelves.say("time"), "response.output_item.done")["item"]
+    output = {"type": "function_call_output", "call_id": call["call_id"], "output": "noon"}
+    shelves.ask("conversation.item.create", item=output)
+    assert outputs(shelves.ask("response.create")) == ["get_shelf"]
+    assert outputs(shelves.ask("response.create")) == ["Shelf: seven"]
+
+
+def test_results_of_calls_made_at_once_are_all_answered(shelves: Driver) -> None:
+    assert outputs(shelves.say("both")) == ["find_book", "get_shelf"]
+    assert outputs(shelves.ask("response.create")) == ["get_shelf", "Shelf: seven"]
+
+
+def test_a_response_that_leaves_no_item_answers_no_result(shelves: Driver) -> None:
+    shelves.say("Emma?")
+    shelves.working = False
+    shelves.send("response.create")
+    shelves.send("response.cancel")
+    shelves.working = True
+    shelves.settle()
+    assert outputs(shelves.ask("response.create", response={"conversation": "none"})) == ["get_shelf"]
+    assert outputs(shelves.ask("response.create")) == ["get_shelf"]
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,14 @@ def test_an_mcp_result_is_an_output(tmp_path: Path) -> None:
     assert answers(script, user("x"), {**item, "error": {"message": "down"}}) == [Say("Found: down")]
 
 
+def test_a_result_that_was_answered_is_not_answered_again(tmp_path: Path) -> None:
+    script = rules(tmp_path, "  - {when: {output_of: find}, say: 'Found: \\0'}")
+    first = {"type": "mcp_call", "id": "m", "name": "find", "arguments": "{}", "output": "7"}
+    both = user("x"), first, {**first, "id": "n", "output": "8"}
+    assert answers(script, *both) == [Say("Found: 7"), Say("Found: 8")]
+    assert answers(script, *both, answered={"m"}) == [Say("Found: 8")]
+
+
 def test_a_silence_is_a_rule_of_its_own(tmp_path: Path) -> None:
     script = rules(
         tmp_path, "  - {when: {silence_ms: 3000}, say: 'Hello?'}\n  - {when: {silence_ms: 900}, say: Hm.}"

@@ -34,6 +34,8 @@ class Items:
         """What stands in place of the words of truncated parts."""
         self.speech_ms: dict[str, float] = {}
         """Length of the user's speech items; for the token count."""
+        self.answered: set[str] = set()
+        """The results that a response has answered."""
 
     def __contains__(self, item_id: str) -> bool:
         return any(item["id"] == item_id for item in self._items)
@@ -80,10 +82,16 @@ class Items:
         self._cut.pop(item_id, None)
         self._deliveries.pop(item_id, None)
         self.speech_ms.pop(item_id, None)
+        self.answered.discard(item_id)
 
     def has_call(self, call_id: str) -> bool:
         """Whether a function call of this id was made."""
         return any(item["type"] == "function_call" and item["call_id"] == call_id for item in self._items)
+
+    @property
+    def results(self) -> frozenset[str]:
+        """The ids of what functions and the tools of MCP servers have answered so far."""
+        return frozenset(item["id"] for item in self._items if _is_result(item))
 
     @property
     def last_user_id(self) -> str | None:
@@ -157,6 +165,13 @@ class Items:
         parts = enumerate(item["content"])
         content = [{**part, "transcript": cut[index]} if index in cut else part for index, part in parts]
         return {**item, "content": content}
+
+
+def _is_result(item: Item) -> bool:
+    """Whether a function has answered here, or an MCP server: its call gets the output or the error."""
+    return item["type"] == "function_call_output" or (
+        item["type"] == "mcp_call" and (item.get("output") is not None or "error" in item)
+    )
 
 
 def normalised(given: Mapping[str, Any], *, realtime: bool) -> Item:

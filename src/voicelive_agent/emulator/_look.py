@@ -91,6 +91,7 @@ def turn_of(context: Context, request: Mapping[str, Any], silence_ms: float = 0.
         tool_choice=request.get("tool_choice") or config["tool_choice"],
         request=dict(request),
         silence_ms=silence_ms,
+        answered=frozenset(context.items.answered),
     )
 
 

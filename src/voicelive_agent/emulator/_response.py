@@ -102,6 +102,7 @@ class Response:
             self._actions.append(Say(prepared["content"][0]["text"]))
             self._advance()
             return
+        self._writer.results = context.items.results
         self._writer.input = Input.of(self._turn.instructions, self._turn.items, context.items.speech_ms)
         self._think_on()
         if self._interim and "latency" in self._interim.triggers:

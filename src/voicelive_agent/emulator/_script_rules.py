@@ -35,6 +35,8 @@ class Happening:
     silence_ms: float = 0.0
     at: int = 0
     """Its place among all that happened."""
+    item_id: str | None = None
+    """The item with the output."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,16 +128,17 @@ def happenings(items: Sequence[Mapping[str, Any]]) -> list[Happening]:
                 names[item["call_id"]] = item["name"]
                 found.append(Happening("call", name=item["name"], turn=turn, at=len(found)))
             case "function_call_output", _:
-                name = names.get(item["call_id"], "")
-                found.append(Happening("output", item["output"], name, turn, at=len(found)))
-            case "mcp_call", _ if item.get("output") is not None:
-                found.append(Happening("output", item["output"], item["name"], turn, at=len(found)))
-            case "mcp_call", _ if item.get("error"):
-                message = item["error"]["message"]
-                found.append(Happening("output", message, item["name"], turn, at=len(found)))
+                found.append(_output(item, names.get(item["call_id"], ""), turn, len(found)))
+            case "mcp_call", _ if item.get("output") is not None or item.get("error"):
+                found.append(_output(item, item["name"], turn, len(found)))
             case _:
                 pass
     return found
+
+
+def _output(item: Mapping[str, Any], name: str, turn: int, at: int) -> Happening:
+    text = item["error"]["message"] if item.get("error") else item["output"]
+    return Happening("output", text, name, turn, at=at, item_id=item.get("id"))
 
 
 def pending(turn: Turn) -> list[Happening]:
@@ -144,6 +147,7 @@ def pending(turn: Turn) -> list[Happening]:
     spoken = past[-1].turn if past else 0
     if turn.silence_ms:
         return [Happening("silence", turn=spoken, silence_ms=turn.silence_ms)]
-    outputs = list(takewhile(lambda each: each.kind == "output", reversed(past)))
+    latest = takewhile(lambda each: each.kind == "output", reversed(past))
+    outputs = [each for each in latest if each.item_id not in turn.answered]
     said = [each for each in past if each.kind == "said"]
     return outputs[::-1] or said[-1:] or [Happening("start")]

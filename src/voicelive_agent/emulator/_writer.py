@@ -69,6 +69,8 @@ class Writer:
         self._gap = 0.0  # before the next audio delta, with the text that goes with it
         self.input = Input()
         """What the brain was shown, for the usage."""
+        self.results: frozenset[str] = frozenset()
+        """What functions and MCP tools had answered by then: the first item answers it."""
 
     # --- The response -------------------------------------------------------------------------------------
 
@@ -256,6 +258,7 @@ class Writer:
             self._open = entry
             self._send_item("added", entry)
             if self._look.in_conversation:
+                self.context.items.answered |= self.results
                 previous = self.context.items.add(item)
                 self.context.timeline.send(
                     "conversation.item.created", previous_item_id=previous, item=copy.deepcopy(item)

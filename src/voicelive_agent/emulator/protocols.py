@@ -6,7 +6,7 @@ inline; an implementation therefore may take its time, but must be safe to call 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
@@ -174,6 +174,10 @@ class Turn:
     request: Mapping[str, Any] = field(default_factory=dict)
     silence_ms: float = 0.0
     """Where the emulator asks by itself because the user is silent: for how long. See :class:`Prompting`."""
+    answered: Collection[str] = ()
+    """The ids of the items whose result (an output of a function, a finished call of an MCP tool) an earlier
+    response has answered: with speech, or with a further call. A call of an MCP tool has its result in itself, so
+    the order of the items does not tell a chain of calls from calls made at once."""
 
 
 class Brain(Protocol):
