@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import os
 import re
@@ -17,15 +18,17 @@ import aiohttp
 import pytest
 
 from voicelive_agent import cli
-from voicelive_agent.emulator import ScriptedBrain, serve
+from voicelive_agent.emulator import Options, ScriptedBrain, serve
 from voicelive_agent.emulator.faults import FaultScript
 from voicelive_agent.emulator.speech import missing_packages
+from voicelive_agent.errors import ConfigurationError
 
 from .test_cli import EMULATOR, url_in
 from .test_lifecycle import SIGNALS, ended, line_with, program
 
 PATH = "/voice-live/realtime?api-version=2026-07-15&model="
-GUIDE = Path(__file__).parents[1] / "docs" / "how-to" / "emulator.md"
+DOCS = Path(__file__).parents[1] / "docs"
+GUIDE, REFERENCE = DOCS / "how-to" / "emulator.md", DOCS / "reference"
 Event = dict[str, Any]
 
 
@@ -46,6 +49,11 @@ Event = dict[str, Any]
         (["--proxy", "https://x", "--control"], "--proxy and --control contradict each other"),
         (["--proxy", "https://x", "--api-key", "k"], "--proxy and --api-key contradict each other"),
         (["--proxy", "https://x", "--second-create", "cancel"], "--proxy and --second-create contradict"),
+        (
+            ["--replay", "a.jsonl", "--error-event-ids", "no"],
+            "--replay and --error-event-ids contradict",
+        ),
+        (["--proxy", "https://x", "--update-first"], "--proxy and --update-first contradict each other"),
         (["--proxy", "https://x", "--pace", "2"], "--proxy and --pace contradict each other"),
         (["--brain", "clever"], "There is no brain 'clever'. It is rules, echo, or the URL"),
         (["--brain", "http://127.0.0.1:1/v1"], "Name it with --brain-model."),
@@ -76,6 +84,8 @@ def test_what_cannot_be_is_one_clear_line(
         (["--speed", "-1"], "invalid number above 0 value: '-1'"),
         (["--max-session-s", "inf"], "invalid number above 0 value: 'inf'"),
         (["--profile", "other"], "cascade"),
+        (["--api-version", "latest"], "invalid API version (like 2026-07-15) value: 'latest'"),
+        (["--agent-failure", "other"], "initialization"),
     ],
 )
 def test_what_is_no_value_is_wrong_usage(
@@ -95,6 +105,67 @@ def test_a_script_with_words_of_its_own_needs_no_other_ears(
     script.write_text("transcripts: [hello]\nrules:\n  - {when: anything, say: Good day.}\n", encoding="utf-8")
     assert cli.main(["emulator", "--port", "0", "--script", str(script), "--ears-model", "base"]) == 2
     assert "has transcripts of its own" in capsys.readouterr().err
+
+
+# --- Options, in Python and on the command line ----------------------------------------------------------------
+
+FLAGS = {
+    "profile": (["--profile", "realtime"], "realtime"),
+    "api_version": (["--api-version", "2025-10-01"], "2025-10-01"),
+    "latency": (["--latency", "service"], "service"),
+    "speed": (["--latency", "service", "--speed", "2"], 2.0),
+    "realtime_factor": (["--pace", "realtime"], 1.0),
+    "refuse_truncation": (["--refuse-truncation", "no"], False),
+    "update": (["--update", "deep"], "deep"),
+    "model_update": (["--model-update", "error"], "error"),
+    "update_first": (["--update-first"], True),
+    "fixed_turn_detection": (["--fixed-turn-detection"], True),
+    "second_create": (["--second-create", "cancel"], "cancel"),
+    "unknown_call": (["--unknown-call", "accept"], "accept"),
+    "error_event_ids": (["--error-event-ids", "no"], False),
+    "agent_failure": (["--agent-failure", "message"], "message"),
+    "max_session_s": (["--max-session-s", "2"], 2.0),
+}
+WITHOUT_FLAG = {"noise_suppression_doubles": "--faults transcript-twice does it, to every client"}
+
+
+def served_with(monkeypatch: pytest.MonkeyPatch, *options: str) -> Options:
+    """What the command would serve with."""
+    given: list[Options] = []
+
+    def serving(*_: Any, options: Options, **__: Any) -> Any:
+        given.append(options)
+        raise ConfigurationError("Enough.")
+
+    monkeypatch.setattr("voicelive_agent.cli.emulator.serve", serving)
+    assert cli.main(["emulator", "--scripted", "--no-view", *options]) == 2
+    return given[0]
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_a_flag_sets_its_option_and_no_other(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    words, value = FLAGS[name]
+    with monkeypatch.context() as patch:
+        assert served_with(patch) == Options()
+    expected = Options(**{"latency": "service", name: value} if name == "speed" else {name: value})
+    assert served_with(monkeypatch, *words) == expected
+
+
+def test_every_option_has_a_flag_or_a_reason_and_a_row_in_the_reference() -> None:
+    names = [each.name for each in dataclasses.fields(Options)]
+    assert sorted(names) == sorted([*FLAGS, *WITHOUT_FLAG])
+    rows = (REFERENCE / "emulator.md").read_text(encoding="utf-8")
+    assert [name for name in names if f"| `{name}` |" not in rows] == []
+    assert [name for name in WITHOUT_FLAG if f"`{name}` is" not in rows] == []
+
+
+def test_every_flag_has_a_row_in_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["emulator", "--help"])
+    text = (REFERENCE / "command-line.md").read_text(encoding="utf-8")
+    (section,) = re.findall(r"^## emulator$(.*?)^## ", text, re.DOTALL | re.MULTILINE)
+    flags = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
+    assert set(re.findall(r"^\| `(--[a-z-]+)", section, re.MULTILINE)) == flags
 
 
 # --- what it does -----------------------------------------------------------------------------------------------

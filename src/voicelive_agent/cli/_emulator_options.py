@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from typing import Final, Literal
@@ -14,7 +15,11 @@ __all__ = ["STDERR", "Settings", "add_options", "port_number"]
 
 STDERR: Final = "-"
 _ANSWERS: Final = ("scripted", "script", "brain", "brain_model", "ears_model", "voice")
-_BEHAVES: Final = ("latency", "speed", "profile", "update", "second_create", "refuse_truncation", "max_session_s")
+_BEHAVES: Final = (
+    *("profile", "api_version", "latency", "speed", "max_session_s", "agent_failure", "update", "model_update"),
+    *("update_first", "fixed_turn_detection", "second_create", "refuse_truncation", "unknown_call"),
+    "error_event_ids",
+)
 _BREAKS: Final = ("faults", "control")
 
 
@@ -39,9 +44,16 @@ class Settings:
     latency: Literal["none", "service"] = "none"
     speed: float | None = None
     profile: Literal["cascade", "realtime"] | None = None
-    update: Literal["merge", "replace"] = "merge"
+    api_version: str | None = None
+    update: Literal["merge", "replace", "deep"] = "merge"
+    model_update: Literal["ignore", "error"] = "ignore"
+    update_first: bool = False
+    fixed_turn_detection: bool = False
     second_create: Literal["error", "cancel"] = "error"
     refuse_truncation: Literal["yes", "no"] | None = None
+    unknown_call: Literal["accept", "error"] | None = None
+    error_event_ids: Literal["yes", "no"] = "yes"
+    agent_failure: Literal["initialization", "message"] | None = None
     max_session_s: float | None = None
     faults: str | None = None
     control: bool = False
@@ -117,6 +129,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     _add_server(parser)
     _add_answers(parser.add_argument_group("ways to answer"))
     _add_behaviour(parser.add_argument_group("like the service"))
+    _add_switches(parser.add_argument_group("where the service is described in different ways"))
     _add_tools(parser.add_argument_group("watch, record, break"))
 
 
@@ -165,10 +178,38 @@ def _add_behaviour(group: argparse._ArgumentGroup) -> None:
         "--profile", choices=("cascade", "realtime"), help="kind of model (default: by the model's name)"
     )
     group.add_argument(
+        "--api-version", type=_api_version, metavar="VERSION", help="behave as this one (default: the URL's)"
+    )
+    group.add_argument(
+        "--max-session-s", type=_factor, metavar="S", help="close a session after S seconds (never)"
+    )
+    group.add_argument(
+        "--agent-failure",
+        choices=("initialization", "message"),
+        help="a Foundry agent does not start, or fails each response (default: it works)",
+    )
+
+
+def _add_switches(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
         "--update",
-        choices=("merge", "replace"),
+        choices=("merge", "replace", "deep"),
         default=Settings.update,
-        help="what session.update does with what it leaves out: keep or reset it (%(default)s)",
+        help="what session.update leaves out is kept, reset, or kept in nested objects too (%(default)s)",
+    )
+    group.add_argument(
+        "--model-update",
+        choices=("ignore", "error"),
+        default=Settings.model_update,
+        help="a model in session.update: ignored, or an error (%(default)s)",
+    )
+    group.add_argument(
+        "--update-first", action="store_true", help="refuse every other event before the first session.update"
+    )
+    group.add_argument(
+        "--fixed-turn-detection",
+        action="store_true",
+        help="refuse another type of turn_detection after the first session.update",
     )
     group.add_argument(
         "--second-create",
@@ -182,7 +223,15 @@ def _add_behaviour(group: argparse._ArgumentGroup) -> None:
         help="refuse conversation.item.truncate (default: cascade models do)",
     )
     group.add_argument(
-        "--max-session-s", type=_factor, metavar="S", help="close a session after S seconds (never)"
+        "--unknown-call",
+        choices=("accept", "error"),
+        help="an output for a call that was never made (default: an error of realtime models)",
+    )
+    group.add_argument(
+        "--error-event-ids",
+        choices=("yes", "no"),
+        default=Settings.error_event_ids,
+        help="name the client's event in an error (%(default)s)",
     )
 
 
@@ -221,6 +270,15 @@ def _factor(text: str) -> float:
 
 
 _factor.__name__ = "number above 0"
+
+
+def _api_version(text: str) -> str:
+    if not re.fullmatch(r"\d{4}-\d{2}-\d{2}(-preview)?|v1", text):
+        raise ValueError(text)
+    return text
+
+
+_api_version.__name__ = "API version (like 2026-07-15)"
 
 
 def _pace(text: str) -> float:

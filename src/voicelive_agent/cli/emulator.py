@@ -126,12 +126,19 @@ def _options(settings: Settings) -> Options:
     refuses = settings.refuse_truncation
     return Options(
         profile=settings.profile,
+        api_version=settings.api_version,
         latency=settings.latency,
         speed=1.0 if settings.speed is None else settings.speed,
         realtime_factor=settings.realtime_factor,
         update=settings.update,
+        model_update=settings.model_update,
+        update_first=settings.update_first,
+        fixed_turn_detection=settings.fixed_turn_detection,
         second_create=settings.second_create,
         refuse_truncation=None if refuses is None else refuses == "yes",
+        unknown_call=settings.unknown_call,
+        error_event_ids=settings.error_event_ids == "yes",
+        agent_failure=settings.agent_failure,
         max_session_s=settings.max_session_s,
     )
 
