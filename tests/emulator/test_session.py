@@ -268,6 +268,8 @@ def test_turn_detection_can_be_switched_off_and_on() -> None:
         ({"tools": [{"type": "function"}]}, "session.tools[0].name"),
         ({"tools": {}}, "session.tools"),
         ({"tool_choice": "maybe"}, "session.tool_choice"),
+        ({"tool_choice": {"type": "function"}}, "session.tool_choice.name"),
+        ({"tool_choice": {"type": "function", "function": {}}}, "session.tool_choice.function.name"),
         ({"max_response_output_tokens": 5000}, "session.max_response_output_tokens"),
         ({"metadata": {"k": 1}}, "session.metadata.k"),
         ({"metadata": {"k": "v" * 600}}, "session.metadata.k"),
@@ -298,6 +300,22 @@ def test_a_bad_update_is_refused_and_changes_nothing(change: dict[str, Any], par
     assert error["event_id"] == "mine"
     session = driver.update()[-1]["session"]
     assert (session["instructions"], session["temperature"]) == ("Be brief.", 0.8)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"voice": "nobody"}, "Invalid value for 'session.voice': 'nobody'. Supported values are: 'alloy', "),
+        ({"voice": 3}, "Invalid type for 'session.voice': expected an object, but got an integer instead."),
+        ({"tool_choice": "maybe"}, "'maybe'. Supported values are: 'auto', 'none', 'required'."),
+        ({"max_response_output_tokens": "many"}, "'many'. Supported values are: 'inf'."),
+        ({"max_response_output_tokens": 0}, "0 is out of range."),
+        ({"max_response_output_tokens": 1.5}, "expected an integer, but got a number instead."),
+        ({"input_audio_format": None}, "expected one of 'pcm16', 'g711_ulaw', 'g711_alaw', but got null instead."),
+    ],
+)
+def test_a_refusal_says_what_would_have_been_accepted(change: dict[str, Any], message: str) -> None:
+    assert message in refusal(Driver().ask("session.update", session=change))["message"]
 
 
 def test_azure_speech_on_a_realtime_model_needs_azures_turn_detection() -> None:

@@ -19,9 +19,13 @@ def _type_name(value: object) -> str:
     return names.get(type(value), "an object")
 
 
-def wrong_type(path: str, expected: str, value: object) -> ClientError:
+class WrongType(ClientError):
+    """A value of another type than expected."""
+
+
+def wrong_type(path: str, expected: str, value: object) -> WrongType:
     """The error for a value of another type than expected."""
-    return ClientError(
+    return WrongType(
         f"Invalid type for '{path}': expected {expected}, but got {_type_name(value)} instead.", param=path
     )
 
@@ -72,25 +76,29 @@ def integer(low: int, high: float = math.inf) -> Check:
 
 def one_of(*allowed: str | int) -> Check:
     """One of these values."""
+    known = ", ".join(repr(each) for each in allowed)
+    types = tuple({type(each) for each in allowed})
 
     def check(value: Any, path: str) -> None:
-        if isinstance(value, bool) or value not in allowed:
-            known = ", ".join(repr(each) for each in allowed)
+        if isinstance(value, bool) or not isinstance(value, types):
+            raise wrong_type(path, f"one of {known}", value)
+        if value not in allowed:
             raise ClientError(f"Invalid value for '{path}': {value!r}. Supported values are: {known}.", param=path)
 
     return check
 
 
 def either(*checks: Check) -> Check:
-    """What any of the checks allows; the error is the last one's."""
+    """What any of the checks allows; the error is that of the one which allows the value's type, else the last."""
 
     def check(value: Any, path: str) -> None:
-        for each in checks[:-1]:
+        errors: list[ClientError] = []
+        for each in checks:
             try:
                 return each(value, path)
-            except ClientError:
-                continue
-        return checks[-1](value, path)
+            except ClientError as error:
+                errors.append(error)
+        raise next((error for error in errors if not isinstance(error, WrongType)), errors[-1])
 
     return check
 

@@ -13,6 +13,7 @@ from ._checks import (
     boolean,
     either,
     integer,
+    missing,
     null_or,
     number,
     one_of,
@@ -136,17 +137,24 @@ _tools = array(
                     "authorization": null_or(text),
                     "headers": null_or(_texts),
                     "allowed_tools": null_or(array(text)),
-                    "require_approval": null_or(either(struct(_APPROVALS), one_of("never", "always"))),
+                    "require_approval": null_or(either(one_of("never", "always"), struct(_APPROVALS))),
                 },
                 required=("server_label", "server_url"),
             ),
         },
     )
 )
-_tool_choice = either(
-    one_of("auto", "none", "required"),
-    struct({"type": one_of("function"), "name": text}, required=("type",)),
-)
+
+
+def _function_choice(value: Any, path: str) -> None:
+    """A function by its name, which the SDK requires; its prose has the name inside ``function``."""
+    inner = struct({"name": text}, required=("name",))
+    struct({"type": one_of("function"), "name": text, "function": inner}, required=("type",))(value, path)
+    if not {"name", "function"} & value.keys():
+        raise missing(f"{path}.name")
+
+
+_tool_choice = either(one_of("auto", "none", "required"), _function_choice)
 _max_tokens = either(one_of("inf"), integer(1, 4096))
 _effort = null_or(one_of("none", "minimal", "low", "medium", "high", "xhigh"))
 
