@@ -231,7 +231,16 @@ SHELVES = r"""rules = [
     {"when": {"output_of": "get_shelf"}, "say": r"Shelf: \0"},
     {"when": {"says": "both"}, "do": [{"call": "find_book"}, {"call": "get_shelf"}]},
     {"when": {"says": "time"}, "call": "get_time"},
+    {"when": {"says": "beside"}, "do": [{"call": "get_shelf"}, {"call": "get_time"}]},
     {"when": "anything", "call": "find_book"},
+]
+"""
+
+
+APPROVED = r"""rules = [
+    {"when": {"output_of": "find_book"}, "say": r"\0"},
+    {"when": {"matches": "find"}, "call": "find_book"},
+    {"when": "anything", "say": "All right."},
 ]
 """
 
@@ -269,6 +278,60 @@ def test_a_call_of_a_server_answers_the_output_of_a_function(shelves: Driver) ->
 def test_results_of_calls_made_at_once_are_all_answered(shelves: Driver) -> None:
     assert outputs(shelves.say("both")) == ["find_book", "get_shelf"]
     assert outputs(shelves.ask("response.create")) == ["get_shelf", "Shelf: seven"]
+
+
+def test_a_function_beside_a_call_of_a_server(shelves: Driver) -> None:
+    call = only(shelves.say("beside"), "response.function_call_arguments.done")
+    output = {"type": "function_call_output", "call_id": call["call_id"], "output": "noon"}
+    shelves.ask("conversation.item.create", item=output)
+    assert outputs(shelves.ask("response.create")) == ["Shelf: seven", "get_shelf"]
+
+
+@pytest.mark.parametrize("brain", ["script", "rules"])
+@pytest.mark.parametrize(("approve", "said"), [(True, "shelf 7"), (False, "The user did not approve this call.")])
+def test_a_result_that_comes_after_more_was_said_is_still_new(
+    brain: str, approve: bool, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "answers.py"
+    path.write_text(APPROVED, encoding="utf-8")
+    settings = {"brain": Script.load(path)} if brain == "script" else {}
+    made = driver(ScriptedClient(), library(), **settings)
+    waiting = [each["item"] for each in every(made.say("find Emma"), "conversation.item.created")]
+    requests = [item["id"] for item in waiting if item["type"] == "mcp_approval_request"]
+    assert said not in outputs(made.say("Please do."))
+    for request in requests:
+        answer_approval(made, request, approve)
+    assert outputs(made.ask("response.create")) == [said]
+    assert said not in outputs(made.say("Thanks."))
+
+
+@pytest.mark.parametrize(
+    ("deleted", "said"), [(None, ["first second"]), ("call", ["second"]), ("answer", ["first second"])]
+)
+def test_results_that_come_late_are_told_in_order_and_without_what_was_deleted(
+    deleted: str | None, said: list[str]
+) -> None:
+    client = ScriptedClient()
+    made = driver(client, library())
+    items = [each["item"] for each in every(asked(made, "two"), "conversation.item.created")]
+    requests = [item["id"] for item in items if item["type"] == "mcp_approval_request"]
+    call = next(item["id"] for item in items if item["type"] == "mcp_call")
+    answer = only(made.say("Go on."), "response.output_item.done")["item"]["id"]
+    if deleted:
+        made.ask("conversation.item.delete", item_id={"call": call, "answer": answer}[deleted])
+    for request, result in zip(requests, ("first", "second"), strict=True):
+        client.results["find_book"] = McpResult(result)
+        answer_approval(made, request, True)
+    assert outputs(made.ask("response.create")) == said
+
+
+def test_a_late_result_stays_where_the_item_before_it_was_deleted() -> None:
+    made, _, request = wait_for_approval(ScriptedClient())
+    answer = only(made.say("Go on."), "response.output_item.done")["item"]["id"]
+    *_, response = every(answer_approval(made, request, True), "conversation.item.created")
+    for item in (response["item"]["id"], answer):
+        made.ask("conversation.item.delete", item_id=item)
+    assert outputs(made.ask("response.create")) == ["I heard: Go on."]
 
 
 def test_a_response_that_leaves_no_item_answers_no_result(shelves: Driver) -> None:

@@ -36,6 +36,8 @@ class Items:
         """Length of the user's speech items; for the token count."""
         self.answered: set[str] = set()
         """The results that a response has answered."""
+        self._came_after: dict[str, str] = {}
+        """Calls of MCP tools whose result came when more had been said, and the last item by then."""
 
     def __contains__(self, item_id: str) -> bool:
         return any(item["id"] == item_id for item in self._items)
@@ -83,6 +85,7 @@ class Items:
         self._deliveries.pop(item_id, None)
         self.speech_ms.pop(item_id, None)
         self.answered.discard(item_id)
+        self._came_after.pop(item_id, None)
 
     def has_call(self, call_id: str) -> bool:
         """Whether a function call of this id was made."""
@@ -105,9 +108,24 @@ class Items:
         """The words of a speech item, for the brain; whether the client sees them is another matter."""
         self._heard[item_id] = text
 
+    def result_came(self, item_id: str) -> None:
+        """A call of an MCP tool has its result, perhaps long after the call: where somebody had to approve it."""
+        if item_id in self:
+            since = self._items[self.index(item_id, "retrieve") :]
+            if any(item["type"] == "message" for item in since):
+                self._came_after[item_id] = since[-1]["id"]
+
     def for_brain(self) -> list[Mapping[str, Any]]:
-        """A copy of the items with the words of all speech, without its audio, and a note of what an image is."""
-        return [self._for_brain(self._as_heard(item)) for item in self._items]
+        """A copy of the items with the words of all speech, without its audio, and a note of what an image is.
+
+        A call whose result came late stands where the result came: what was said meanwhile is no answer to it.
+        """
+        items = list(self._items)
+        for call_id, last_id in reversed(self._came_after.items()):
+            if last_id in self:
+                call = items.pop(next(at for at, item in enumerate(items) if item["id"] == call_id))
+                items.insert(next(at for at, item in enumerate(items) if item["id"] == last_id) + 1, call)
+        return [self._for_brain(self._as_heard(item)) for item in items]
 
     def _for_brain(self, item: Item) -> Item:
         if item["type"] != "message":

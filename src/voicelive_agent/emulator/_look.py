@@ -79,19 +79,17 @@ def _cues(context: Context) -> frozenset[str]:
 
 def turn_of(context: Context, request: Mapping[str, Any], silence_ms: float = 0.0) -> Turn:
     """What the brain is shown; ``silence_ms``: that it is asked because the user says nothing."""
-    items = context.items.for_brain()
-    if request.get("input_items") is not None:
-        items = [dict(item) for item in request["input_items"]]
+    given = request.get("input_items")
     config = context.config
     instructions = request.get("instructions")
     return Turn(
-        items=items,
+        items=context.items.for_brain() if given is None else [dict(item) for item in given],
         instructions=(config["instructions"] if instructions is None else instructions) or "",
         tools=context.mcp.functions(tools_of(context, request)),
         tool_choice=request.get("tool_choice") or config["tool_choice"],
         request=dict(request),
         silence_ms=silence_ms,
-        answered=frozenset(context.items.answered),
+        answered=frozenset(context.items.answered) if given is None else None,
     )
 
 

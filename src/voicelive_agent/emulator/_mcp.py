@@ -237,6 +237,7 @@ class McpServers:
             self._run(call)
         else:
             call.item["error"] = {"type": "tool_execution_error", "message": "The user did not approve this call."}
+            self._context.items.result_came(call.item["id"])
 
     def _run(self, call: McpCall) -> None:
         arguments = json.loads(call.item["arguments"])
@@ -253,6 +254,7 @@ class McpServers:
             call.item["output"] = result.output if isinstance(result, McpResult) else ""
         else:
             call.item["error"] = error
+        self._context.items.result_came(call.item["id"])
         self._send_progress("failed" if error else "completed", call)
         self._context.timeline.send(
             "response.output_item.done",

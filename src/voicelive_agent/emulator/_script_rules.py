@@ -147,7 +147,9 @@ def pending(turn: Turn) -> list[Happening]:
     spoken = past[-1].turn if past else 0
     if turn.silence_ms:
         return [Happening("silence", turn=spoken, silence_ms=turn.silence_ms)]
-    latest = takewhile(lambda each: each.kind == "output", reversed(past))
-    outputs = [each for each in latest if each.item_id not in turn.answered]
+    # Where it is not known what was answered, a function call ends what there is: it is an answer, too.
+    kinds, answered = (("output",), ()) if turn.answered is None else (("output", "call"), turn.answered)
+    latest = takewhile(lambda each: each.kind in kinds, reversed(past))
+    outputs = [each for each in latest if each.kind == "output" and each.item_id not in answered]
     said = [each for each in past if each.kind == "said"]
     return outputs[::-1] or said[-1:] or [Happening("start")]

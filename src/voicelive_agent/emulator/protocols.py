@@ -174,10 +174,11 @@ class Turn:
     request: Mapping[str, Any] = field(default_factory=dict)
     silence_ms: float = 0.0
     """Where the emulator asks by itself because the user is silent: for how long. See :class:`Prompting`."""
-    answered: Collection[str] = ()
+    answered: Collection[str] | None = None
     """The ids of the items whose result (an output of a function, a finished call of an MCP tool) an earlier
     response has answered: with speech, or with a further call. A call of an MCP tool has its result in itself, so
-    the order of the items does not tell a chain of calls from calls made at once."""
+    the order of the items does not tell a chain of calls from calls made at once. None where it is not known, for
+    the ``input_items`` of a response.create."""
 
 
 class Brain(Protocol):
