@@ -76,7 +76,9 @@ def test_what_there_is(machine: Make) -> None:
 def test_a_machine_without_any(machine: Make) -> None:
     machine()
     assert list_devices() == []
-    with pytest.raises(AudioDeviceError, match=r"There is no default output device\. There is none at all\."):
+    with pytest.raises(
+        AudioDeviceError, match=r"There is no default output device\. No output device was found at all\."
+    ):
         name_of("output", None)
 
 

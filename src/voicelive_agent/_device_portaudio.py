@@ -250,7 +250,9 @@ def _found(known: list[Device], direction: Direction, name: DeviceId) -> Device:
     else:
         fault = f"There are several {direction} devices {name!r}."
     listed = "; ".join(str(device) for device in (matches or able))
-    raise AudioDeviceError(fault, hint=f"There is: {listed}." if listed else "There is none at all.")
+    raise AudioDeviceError(
+        fault, hint=f"There is: {listed}." if listed else f"No {direction} device was found at all."
+    )
 
 
 def _channels(

@@ -51,7 +51,7 @@ _ROLES = "The identity needs the roles Cognitive Services User and Azure AI User
 
 _BY_CLOSE_CODE: Mapping[int, tuple[EndReason, str, str]] = {
     1000: (EndReason.SERVICE_CLOSED, "the service closed the session", ""),
-    1001: (EndReason.SERVICE_CLOSED, "the service went away: a time limit, or a restart", _AGAIN),
+    1001: (EndReason.SERVICE_CLOSED, "the service went away (a time limit, or a restart)", _AGAIN),
     1002: (EndReason.PROTOCOL, "the service reports a WebSocket protocol error", _REPORT),
     1003: (EndReason.PROTOCOL, "the service does not accept this kind of data", _REPORT),
     1006: (EndReason.NETWORK, "the connection broke without a goodbye", "Check the network; " + _AGAIN.lower()),
