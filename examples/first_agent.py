@@ -6,8 +6,10 @@ Run ``voicelive-agent emulator`` in one terminal, and ``python examples/first_ag
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
 
-from voicelive_agent import AgentSpoke, State, StateChanged, VoiceAgent, tool
+from voicelive_agent import AgentSpoke, State, StateChanged, VoiceAgent, VoiceLiveError, tool
 
 
 class Receptionist(VoiceAgent):
@@ -22,11 +24,18 @@ class Receptionist(VoiceAgent):
     def on_agent_spoke(self, event: AgentSpoke) -> None:
         print("agent:", event.text)
 
-    async def on_state_changed(self, event: StateChanged) -> None:
-        if event.new is State.READY:  # the user's turn; an empty line hangs up
-            line = await asyncio.to_thread(input, "you:   ")
-            self.send_text(line) if line else self.stop()
+    def on_state_changed(self, event: StateChanged) -> None:
+        if event.new in (State.READY, State.ERROR):  # the user's turn, also after an answer that failed
+            threading.Thread(target=self.read_line, daemon=True).start()
+
+    def read_line(self) -> None:  # in a thread, so that the call goes on meanwhile; an empty line hangs up
+        print("you:   ", end="", flush=True)
+        line = sys.stdin.readline().strip()
+        self.send_text(line) if line else self.stop()
 
 
 if __name__ == "__main__":
-    asyncio.run(Receptionist("emulator").run())
+    try:
+        asyncio.run(Receptionist("emulator").run())
+    except (VoiceLiveError, KeyboardInterrupt) as end:
+        sys.exit(str(end))

@@ -52,11 +52,14 @@ class Spokesperson(VoiceAgent):
 
 def target_in(environ: Mapping[str, str]) -> AgentTarget:
     """The agent that the environment names."""
-    if agent_id := environ.get("AGENT_ID"):
-        return AgentTarget(agent_id, environ.get("PROJECT_NAME", ""), classic=True)
+    classic, name, project = (environ.get(each, "") for each in ("AGENT_ID", "AGENT_NAME", "PROJECT_NAME"))
+    if not (classic or name) or not project:
+        sys.exit("foundry_agent.py: Set PROJECT_NAME, and AGENT_NAME (for a classic agent AGENT_ID).")
+    if classic:
+        return AgentTarget(classic, project, classic=True)
     return AgentTarget(
-        environ.get("AGENT_NAME", ""),
-        environ.get("PROJECT_NAME", ""),
+        name,
+        project,
         version=environ.get("AGENT_VERSION"),
         conversation_id=environ.get("CONVERSATION_ID"),
     )
@@ -78,8 +81,10 @@ def main(files: list[str]) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) not in (1, 3):
-        sys.exit("usage: python examples/foundry_agent.py [question.wav answer.wav]")
+        sys.exit("usage: python examples/foundry_agent.py [QUESTION.wav ANSWER.wav]")
     try:
         main(sys.argv[1:])
-    except VoiceLiveError as error:
+    except KeyboardInterrupt:
+        pass
+    except (VoiceLiveError, OSError) as error:
         sys.exit(f"foundry_agent.py: {error}")

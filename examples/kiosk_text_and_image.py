@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from pathlib import Path
 
 from voicelive_agent import AgentSpoke, SessionStarted, State, StateChanged, VoiceAgent, VoiceLiveError
@@ -29,30 +30,39 @@ class Kiosk(VoiceAgent):
     def on_agent_spoke(self, event: AgentSpoke) -> None:
         print("guide:  ", event.text)
 
-    async def on_state_changed(self, event: StateChanged) -> None:
-        if event.new is State.READY:
-            while (line := await asyncio.to_thread(input, "visitor: ")) and not await self.ask(line):
-                pass
-            if not line:
-                self.stop()
+    def on_state_changed(self, event: StateChanged) -> None:
+        if event.new in (State.READY, State.ERROR):
+            self.hear()
 
-    async def ask(self, line: str) -> bool:
-        """Send what the visitor wrote. Whether there was something to send."""
+    def hear(self) -> None:
+        threading.Thread(target=self.read_line, args=(asyncio.get_running_loop(),), daemon=True).start()
+
+    def read_line(self, loop: asyncio.AbstractEventLoop) -> None:
+        """In a thread, so that the call goes on while the visitor types."""
+        print("visitor: ", end="", flush=True)
+        line = sys.stdin.readline().strip()
+        asyncio.run_coroutine_threadsafe(self.ask(line), loop)
+
+    async def ask(self, line: str) -> None:
+        """Send what the visitor wrote."""
         name, _, question = line.partition(" ")
         photo = Path(name)
-        if photo.suffix.lower() not in PHOTOS:
+        if not line:
+            self.stop()
+        elif photo.suffix.lower() not in PHOTOS:
             self.send_text(line)
-            return True
-        try:
-            await self.send_image(photo, text=question or None, detail="low")
-        except (ImageError, OSError) as error:
-            print("kiosk:  ", error)
-            return False
-        return True
+        else:
+            try:
+                await self.send_image(photo, text=question or None, detail="low")
+            except (ImageError, OSError) as error:
+                print("kiosk:  ", error)
+                self.hear()
 
 
 if __name__ == "__main__":
     try:
         asyncio.run(Kiosk.from_env().run())
+    except KeyboardInterrupt:
+        pass
     except VoiceLiveError as error:
         sys.exit(f"kiosk_text_and_image.py: {error}")

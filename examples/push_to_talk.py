@@ -85,5 +85,5 @@ if __name__ == "__main__":
         asyncio.run(talk(*sys.argv[1:]))
     except KeyboardInterrupt:
         pass
-    except VoiceLiveError as error:
+    except (VoiceLiveError, OSError) as error:
         sys.exit(f"push_to_talk.py: {error}")

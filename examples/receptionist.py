@@ -16,6 +16,7 @@ import threading
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import date
+from itertools import chain
 from typing import Annotated, Literal
 
 from voicelive_agent import (
@@ -50,7 +51,7 @@ class Receptionist(VoiceAgent):
 
     def read(self, loop: asyncio.AbstractEventLoop) -> None:
         """In a thread of its own: hand over what is typed."""
-        for line in sys.stdin:
+        for line in chain(sys.stdin, [""]):  # its end is an answer, too: no
             try:
                 loop.call_soon_threadsafe(self.typed.put_nowait, line.strip().lower())
             except RuntimeError:  # the call is over
@@ -81,13 +82,14 @@ class Receptionist(VoiceAgent):
     async def approve(self, request: ApprovalRequest) -> ApprovalAnswer:
         while not self.typed.empty():
             self.typed.get_nowait()  # typed before the question: no answer to it
-        print(f"May I {request.name} {request.arguments}? [y/n/always]", flush=True)
+        seconds = self.approval_timeout_s
+        print(f"May I {request.name} {request.arguments}? [y/n/always, in {seconds} s]", flush=True)
         answer = await self.typed.get()
         return "always" if answer == "always" else answer == "y"
 
     def on_tool_approval_answered(self, event: ToolApprovalAnswered) -> None:
         if event.reason == "timeout":
-            print("(nobody said so in time: it was not done)")
+            print("(nobody answered in time: it was not done)")
 
     def on_user_spoke(self, event: UserSpoke) -> None:
         print("you:  ", event.text)
@@ -115,5 +117,5 @@ if __name__ == "__main__":
         asyncio.run(talk(*sys.argv[1:]))
     except KeyboardInterrupt:
         pass
-    except VoiceLiveError as error:
+    except (VoiceLiveError, OSError) as error:
         sys.exit(f"receptionist.py: {error}")

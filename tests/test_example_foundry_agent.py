@@ -53,7 +53,7 @@ async def test_a_recorded_question_to_an_emulated_agent(variable: str, tmp_path:
 @pytest.mark.e2e
 def test_what_is_missing_or_refused_is_one_line() -> None:
     done = run(AZURE_VOICELIVE_ENDPOINT="https://a.services.ai.azure.com", AGENT_NAME="clerk")
-    assert done.stderr == "foundry_agent.py: AgentTarget.project is ''; it must be text, not empty.\n"
+    assert done.stderr == "foundry_agent.py: Set PROJECT_NAME, and AGENT_NAME (for a classic agent AGENT_ID).\n"
     assert done.returncode == 1
     done = run(
         AZURE_VOICELIVE_ENDPOINT="https://a.services.ai.azure.com",

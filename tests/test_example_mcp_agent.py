@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import anyio.to_thread
 import pytest
+from mcp import Client
 
 from voicelive_agent.emulator import Call, ScriptedBrain, serve
 
@@ -43,7 +45,9 @@ async def run(*arguments: str, words: str) -> list[str]:
             )
         )
     assert done.returncode == 0, done.stderr
-    return done.stdout.replace("you:   ", "").splitlines()
+    first, *lines = done.stdout.replace("you:   ", "").splitlines()
+    assert first == f"(connected; the service asks {arguments[0]} for its tools)"
+    return lines
 
 
 async def test_it_asks_before_it_does_anything_that_is_not_harmless() -> None:
@@ -52,7 +56,7 @@ async def test_it_asks_before_it_does_anything_that_is_not_harmless() -> None:
         lines = await run(library.url, "find_book", words=words)
     question = 'May it borrow {"title": "Emma"}? [y]es, [a]lways, no: '
     assert lines[:8] == [
-        "(library has find_book, borrow, burn)",
+        "(library has find_book, borrow, burn; an empty line hangs up)",
         "(find_book is called)",
         "(find_book: done)",
         "agent: Emma: shelf 7",
@@ -71,7 +75,30 @@ async def test_it_goes_on_without_a_server() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     lines = await run(f"http://127.0.0.1:{port}/mcp", words="hello\n\n")
-    assert lines == ["(library does not answer; the conversation goes on without it)", "agent: I heard: hello"]
+    assert lines == [
+        "(it goes on without the tools: the server does not answer)",
+        "agent: I heard: hello",
+    ]
+
+
+def test_what_is_wrong_is_one_line() -> None:
+    done = subprocess.run([sys.executable, EXAMPLE, "nonsense"], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("mcp_agent.py: MCPServer.server_url is 'nonsense'; it must be text that begins")
+    assert len(done.stderr.splitlines()) == 1
+
+
+async def test_the_server_of_the_examples() -> None:
+    """Its own `run()` takes the port that its docstring names; here it is asked in memory."""
+    spec = importlib.util.spec_from_file_location("mcp_server", ROOT / "examples" / "mcp_server.py")
+    assert spec is not None
+    assert spec.loader is not None
+    program = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(program)
+    async with Client(program.library) as client:
+        assert [each.name for each in (await client.list_tools()).tools] == ["find_book", "borrow"]
+        result = await client.call_tool("borrow", {"title": "Emma"})
+    assert result.content[0].text == "Emma is yours for 14 days."
 
 
 def test_without_a_server_it_says_how_it_is_used() -> None:

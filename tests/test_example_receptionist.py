@@ -10,12 +10,12 @@ import pytest
 from anyio.streams.text import TextReceiveStream
 from tests.test_examples import RECORDING, ROOT, environment
 
-from voicelive_agent._toolcalls import REFUSED
 from voicelive_agent.emulator import serve
 from voicelive_agent.emulator.script import Script
 
 pytestmark = pytest.mark.e2e
 
+END = "the end of what is typed"
 SCRIPT = ROOT / "examples" / "emulator_script" / "library.py"
 
 
@@ -30,8 +30,8 @@ async def answered(early: str, answer: str, *command: str, **environ: str) -> st
         await program.stdin.send(early.encode())
         async for text in TextReceiveStream(program.stdout):
             out += text
-            if answer and "[y/n/always]" in out:
-                await program.stdin.send(answer.encode())
+            if answer and "[y/n/always, in 20 s]" in out:
+                await (program.stdin.aclose() if answer == END else program.stdin.send(answer.encode()))
                 answer = ""
     assert program.returncode == 0
     return out
@@ -41,9 +41,10 @@ async def answered(early: str, answer: str, *command: str, **environ: str) -> st
     ("early", "typed", "told"),
     [
         ("", "y\n", "Emma is at the north desk until December 31."),
-        ("y\n", "n\n", REFUSED["refused"]),  # what was typed before the question is no answer
+        ("y\n", "n\n", "I am sorry, I did not do it."),  # what was typed before the question is no answer
+        ("", END, "I am sorry, I did not do it."),
     ],
-    ids=["approved", "refused"],
+    ids=["approved", "refused", "nobody there"],
 )
 async def test_receptionist(tmp_path: Path, early: str, typed: str, told: str) -> None:
     answer = tmp_path / "answer.wav"
@@ -53,7 +54,7 @@ async def test_receptionist(tmp_path: Path, early: str, typed: str, told: str) -
     assert out.splitlines() == [
         "you:   Hello.",
         "agent: One moment, I am looking.",
-        'May I reserve {"title": "Emma", "until": "2030-12-31"}? [y/n/always]',
+        'May I reserve {"title": "Emma", "until": "2030-12-31"}? [y/n/always, in 20 s]',
         f"agent: {told}",
     ]
     assert answer.stat().st_size > 48_000
