@@ -25,10 +25,10 @@ class Receptionist(VoiceAgent):
         print("agent:", event.text)
 
     def on_state_changed(self, event: StateChanged) -> None:
-        if event.new in (State.READY, State.ERROR):  # the user's turn, also after an answer that failed
+        if event.new in (State.READY, State.ERROR):  # the user's turn
             threading.Thread(target=self.read_line, daemon=True).start()
 
-    def read_line(self) -> None:  # in a thread, so that the call goes on meanwhile; an empty line hangs up
+    def read_line(self) -> None:  # in a thread; an empty line hangs up
         print("you:   ", end="", flush=True)
         line = sys.stdin.readline().strip()
         self.send_text(line) if line else self.stop()

@@ -337,4 +337,5 @@ def test_every_rule_is_documented() -> None:
     page = (Path(__file__).parents[1] / "docs" / "how-to" / "session.md").read_text(encoding="utf-8")
     for rule in COMBINATIONS:
         fields = ", ".join(f"`{path}`" for path in rule.fields)
-        assert f"| {fields} | {rule.why} | {rule.fix} | {rule.source} |" in page
+        why = rule.why[0].upper() + rule.why[1:]
+        assert f"| {fields} | {why}. {rule.fix} *({rule.source})* |" in page
