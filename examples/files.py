@@ -39,5 +39,5 @@ if __name__ == "__main__":
         sys.exit("usage: python examples/files.py QUESTION ANSWER.wav")
     try:
         asyncio.run(answer(*sys.argv[1:]))
-    except VoiceLiveError as error:
+    except (VoiceLiveError, OSError) as error:  # OSError: the answer cannot be written
         sys.exit(f"files.py: {error}")

@@ -11,6 +11,7 @@ import pytest
 from voicelive_agent._pcm import level_dbfs, pcm_to_alaw, pcm_to_ulaw
 from voicelive_agent.audio import AudioFormat, Call
 from voicelive_agent.cli._level import MeteredSink, MeteredSource
+from voicelive_agent.errors import DeviceLost
 from voicelive_agent.events import DtmfReceived, Event
 from voicelive_agent.testing import MemorySink, MemorySource, check_sink, check_source
 
@@ -242,3 +243,15 @@ async def test_a_transport_need_not_be_able_to_do_any_of_it() -> None:
         side.join(NoCall())
         side.observe(DtmfReceived("1"))
     assert watched == [DtmfReceived("1")]
+
+
+def test_a_lost_speaker_is_silent_to_who_looks_and_an_error_to_who_plays() -> None:
+    class Lost(MemorySink):
+        @property
+        def pending(self) -> int:
+            raise DeviceLost("USB Speaker", "no audio for 0.6 s.")
+
+    sink = MeteredSink(Lost(AudioFormat()), lambda event: None)
+    assert sink.level_dbfs == -120.0
+    with pytest.raises(DeviceLost):
+        _ = sink.pending

@@ -27,6 +27,7 @@ from voicelive_agent.cli._transcript import Line
 from voicelive_agent.config import ModelTarget
 from voicelive_agent.errors import AudioDeviceError, ConfigurationError
 from voicelive_agent.events import Event, SessionStarted
+from voicelive_agent.files import WavSink
 from voicelive_agent.testing import MemorySink, connect
 
 from .agent_driver import LONG, Microphone, Recorder
@@ -391,6 +392,32 @@ def test_both_sides_have_a_level() -> None:
     assert screen.view.speaker_dbfs == screen.view.microphone_dbfs == -120  # when it is over
 
 
+@pytest.mark.usefixtures("air")
+def test_devices_that_are_being_closed_have_no_level(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Closing takes a while, and the screen goes on meanwhile."""
+    screen = Screen()
+
+    class Closing(devices.Speaker):
+        closed = False
+
+        @property
+        def pending(self) -> int:
+            if self.closed:
+                raise RuntimeError("The sound card is closed.")
+            return super().pending
+
+        async def __aexit__(self, *exc_info: object) -> None:
+            self.closed = True
+            shown = len(screen.views)
+            with anyio.fail_after(20):
+                while len(screen.views) < shown + 3:  # noqa: ASYNC110 - nothing tells
+                    await anyio.sleep(0.005)
+
+    monkeypatch.setattr(devices, "Speaker", Closing)
+    session, _ = hold(Talkative(), (lambda: screen.views and screen.view.speaker_dbfs > -20, "q"), screen=screen)
+    assert session.failure is None
+
+
 @pytest.mark.parametrize(
     ("error", "text"),
     [
@@ -408,6 +435,16 @@ def test_how_an_error_is_told(error: Exception, text: str) -> None:
 async def opened(audio: Audio) -> tuple[Any, Any]:
     async with AsyncExitStack() as stack:
         return await audio.open(stack)
+
+
+@pytest.mark.usefixtures("air")
+async def test_a_recording_that_the_disk_did_not_take_is_told_in_a_sentence(tmp_path: Path) -> None:
+    stack = AsyncExitStack()
+    _, sink = await Audio(sink=str(tmp_path / "answer.wav")).open(stack)
+    assert isinstance(sink, WavSink)
+    sink.error = OSError(28, "No space left on device")
+    with pytest.raises(ConfigurationError, match=r"Cannot write to .*answer\.wav: No space left on device\."):
+        await stack.aclose()
 
 
 async def test_microphone_and_speaker(air: Air) -> None:

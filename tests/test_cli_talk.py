@@ -270,6 +270,11 @@ async def test_a_call_that_is_lost_is_a_failure(
         (["--sink", "a.wav", "--echo-reference"], "Leave out --echo-reference or --sink."),
         (["--sink", "a.wav", "--half-duplex"], "Leave out --half-duplex or --sink."),
         (["--source", "a.wav", "--sink", "b.wav", "--reopen"], "Leave out --reopen or --source."),
+        (
+            ["--source", "hello.py", "--sink", "./hello.py"],
+            "--source and --sink are the same file, ./hello.py, and recording would overwrite it.",
+        ),
+        (["tone.wav"], "tone.wav is no Python code. A recording that is to be the user is --source FILE."),
     ],
     ids=" ".join,
 )
@@ -282,6 +287,7 @@ def test_what_cannot_work_is_one_clear_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     write(tmp_path / "hello.py", SPEECHLESS)
+    (tmp_path / "tone.wav").write_bytes(b"RIFF\0\0\0\0WAVE")
     assert cli.main(["talk", *arguments]) == 2
     out, errors = capsys.readouterr()
     assert words in errors

@@ -70,6 +70,13 @@ async def test_what_is_no_recording_is_one_sentence(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+async def test_an_answer_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    done = await example(str(RECORDING), "nowhere/answer.wav", folder=tmp_path)
+    assert done.returncode == 1
+    assert "files.py: [Errno 2] No such file or directory: 'nowhere/answer.wav'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_how_it_is_called(tmp_path: Path) -> None:
     done = run(str(ROOT / "examples" / "files.py"), folder=tmp_path)
     assert (done.returncode, done.stderr) == (1, "usage: python examples/files.py QUESTION ANSWER.wav\n")

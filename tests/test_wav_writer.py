@@ -213,16 +213,16 @@ for n in range(1, 30_000):
     @pytest.mark.linux
     def test_a_full_disk_leaves_all_that_was_written(self, tmp_path: Path) -> None:
         with small_disk(tmp_path) as folder:
-            writer, written, failure = WavWriter(folder / "out.wav", RATE), b"", 0
+            writer, written, failure, named = WavWriter(folder / "out.wav", RATE), b"", 0, ""
             while not failure and len(written) < 100_000:
                 pcm = ramp(400, 1 + len(written))
                 try:
                     writer.write(pcm)
                     written += pcm
                 except OSError as full:
-                    failure = full.errno or -1
+                    failure, named = full.errno or -1, full.filename
                 assert in_file(writer.path) == written
-            assert failure == errno.ENOSPC
+            assert (failure, named) == (errno.ENOSPC, str(writer.path))
             assert 60_000 < len(written) < 65_536
             assert in_file(writer.path) == written
             assert not examined(writer.path).truncated

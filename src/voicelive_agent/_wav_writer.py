@@ -106,4 +106,8 @@ class WavWriter:
         self._file.seek(place)
         left = memoryview(data)
         while left:  # an almost full disk takes a part and fails at the next
-            left = left[self._file.write(left) :]
+            try:
+                left = left[self._file.write(left) :]
+            except OSError as failure:
+                failure.filename = str(self.path)  # which an open file does not know
+                raise

@@ -12,6 +12,7 @@ from typing import Final
 from .._pcm import alaw_to_pcm, level_dbfs, ulaw_to_pcm
 from .._pump import SILENCE
 from ..audio import AudioFormat, AudioSink, AudioSource, Call, CallMember, CallObserver, EchoReference
+from ..errors import VoiceLiveError
 from ..events import Event
 
 __all__ = ["MeteredSink", "MeteredSource"]
@@ -100,7 +101,10 @@ class MeteredSink:
     @property
     def level_dbfs(self) -> float:
         """How loud the last 100 ms were that the listener heard; -120 while nothing is playing."""
-        pending = self._forget()
+        try:
+            pending = self._forget()
+        except VoiceLiveError:  # a device that is lost: it ends the call, and not the one who only looks at it
+            return -120.0
         return _level(bytes(self._audio[: len(self._audio) - pending]), self.format) if pending else -120.0
 
     def write(self, pcm: bytes) -> None:

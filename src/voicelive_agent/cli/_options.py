@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..audio import AudioSink, AudioSource
@@ -46,6 +49,11 @@ class Audio:
                         f"{option} is about a sound card, and {file} is a file instead of it.",
                         hint=f"Leave out {option} or {file}.",
                     )
+        if self.source is not None and self.sink is not None and _is_same(self.source, self.sink):
+            raise ConfigurationError(
+                f"--source and --sink are the same file, {self.sink}, and recording would overwrite it.",
+                hint="Choose another file with --sink.",
+            )
 
     @property
     def echoes(self) -> bool:
@@ -81,13 +89,9 @@ class Audio:
 
     async def _open_sink(self, stack: AsyncExitStack) -> AudioSink:
         if self.sink is not None:
-            try:
-                return await stack.enter_async_context(WavSink(self.sink))
-            except OSError as error:
-                raise ConfigurationError(
-                    f"Cannot write to {self.sink}: {error.strerror or error}.",
-                    hint="Choose another file with --sink.",
-                ) from error
+            with _writing(self.sink):
+                recording = _Recording(self.sink)
+            return await stack.enter_async_context(recording)
         from ..devices import Speaker
 
         return await stack.enter_async_context(Speaker(self.output, on_loss=self._on_loss))
@@ -100,3 +104,29 @@ class Audio:
         else:
             microphone = Microphone(self.input, on_loss=self._on_loss)
         return await stack.enter_async_context(microphone)
+
+
+class _Recording(WavSink):
+    """A file that records what is heard. ConfigurationError at the end if the disk did not take all of it."""
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with _writing(self.path):
+            await super().__aexit__(exc_type, exc, traceback)
+
+
+@contextmanager
+def _writing(path: str | Path) -> Iterator[None]:
+    """What keeps a file from being written, in a sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot write to {path}: {error.strerror or error}.", hint="Choose another file with --sink."
+        ) from error
+
+
+def _is_same(source: str, sink: str) -> bool:
+    """Whether both are one file, by whatever names."""
+    return Path(source).exists() and Path(sink).exists() and Path(source).samefile(sink)

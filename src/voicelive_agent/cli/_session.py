@@ -116,11 +116,12 @@ class Session:
                     if (device := getattr(side, "device", None)) is not None:
                         self._transcript.note(f"{what}: {device}.")
                 self._source, self._sink = MeteredSource(source), MeteredSink(sink, self._observe)
-                await agent.run(self._source, self._sink)
+                try:
+                    await agent.run(self._source, self._sink)
+                finally:
+                    self._source = self._sink = None  # before they are closed: from then on they answer nothing
         except Exception as error:  # noqa: BLE001  (the border to hooks, devices and files: it is reported)
             self.failure = error
-        finally:
-            self._source = self._sink = None
 
     def _observe(self, event: Event) -> None:
         self.began = self.began or isinstance(event, SessionStarted)

@@ -132,7 +132,7 @@ def _read(path: Path) -> bytes:
     if path.is_dir():
         raise ConfigurationError(f"{path} is a folder.", hint="Name a file in it.")
     try:
-        return path.read_bytes()
+        source = path.read_bytes()
     except FileNotFoundError:
         near = get_close_matches(path.name, [each.name for each in path.parent.glob("*.py")], n=1)
         hint = f"Did you mean {path.with_name(near[0])}?" if near else f"It was looked for in {Path.cwd()}."
@@ -141,6 +141,11 @@ def _read(path: Path) -> bytes:
         raise ConfigurationError(
             f"{path} cannot be read: {error.strerror or error}.", hint="It must be a file that you may read."
         ) from error
+    if b"\0" in source:  # Python's own words about it name no line
+        raise ConfigurationError(
+            f"{path} is no Python code.", hint="A recording that is to be the user is --source FILE."
+        )
+    return source
 
 
 def _load_module(name: str) -> ModuleType:
