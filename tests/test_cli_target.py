@@ -205,6 +205,13 @@ def test_no_such_file(write: Write, tmp_path: Path) -> None:
     assert fault("folder.py") == "folder.py is a folder. Name a file in it."
 
 
+def test_a_recording_is_no_target(tmp_path: Path, write: Write) -> None:
+    write(ONE)
+    (tmp_path / "question.wav").write_bytes(b"RIFF\0\0\0\0WAVE")
+    words = "question.wav is no Python code. A recording that is to be the user is --source FILE."
+    assert fault("question.wav") == words
+
+
 def test_a_file_that_cannot_be_read(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(path: Path) -> bytes:
         raise PermissionError(13, "Permission denied", str(path))
