@@ -173,6 +173,25 @@ class Blocking(Listener):
             time.sleep(1.1)
 
 
+class BlockingALittle(Listener):
+    """Every write takes longer than what it says."""
+
+    def write(self, pcm: bytes) -> None:
+        time.sleep(0.02)
+        super().write(pcm)
+
+
+class WaitsInFlush(Listener):
+    def flush(self) -> None:
+        time.sleep(1.1)
+        super().flush()
+
+
+class PendingIsAsked(Listener):
+    def pending(self) -> int:  # type: ignore[override]
+        return 0
+
+
 class Asynchronous(Listener):
     async def write(self, pcm: bytes) -> None:
         super().write(pcm)
@@ -321,7 +340,7 @@ SPOILED_SINKS: list[tuple[type[Listener], str]] = [
     (Unformatted, "format must be an AudioFormat"),
     (ChangesFormat, "format must not change"),
     (CountsBytes, "must count samples, once"),
-    (CountsMilliseconds, "must be an int"),
+    (CountsMilliseconds, "must be a property that is an int"),
     (CountsTwice, "must count samples, once"),
     (CountsNothing, "must rise with a write"),
     (CountsSilence, "must count samples, once: it rose from 0 to 1 with a write of 0"),
@@ -330,6 +349,9 @@ SPOILED_SINKS: list[tuple[type[Listener], str]] = [
     (KeepsTails, "an odd tail be played too"),
     (Bounded, "all that was written"),
     (Blocking, "must not block"),
+    (BlockingALittle, r"write\(\) must not block"),
+    (WaitsInFlush, r"flush\(\) must not block: .* took 1\.1 s"),
+    (PendingIsAsked, "must be a property that is an int"),
     (Asynchronous, r"write\(\) must be a plain function"),
     (FlushedSometime, r"flush\(\) must be a plain function"),
     (TellsHowMuch, "returns nothing, and returned"),
@@ -358,6 +380,43 @@ def test_a_sink_that_breaks_its_contract_is_found_out(make: Callable[[], AudioSi
 
     with pytest.raises(AssertionError, match=words):
         run_virtual(check)
+
+
+async def test_what_is_missing_is_named() -> None:
+    class Mute:
+        format = AudioFormat()
+        pending = 0
+
+    class Shapeless:
+        pass
+
+    wrong: Any
+    for check, wrong, words in (
+        (check_sink, Mute(), "Mute must have write and flush"),
+        (check_source, Shapeless(), "Shapeless must have format"),
+    ):
+        with pytest.raises(AssertionError, match=words):
+            await check(wrong)
+
+
+@virtual
+async def test_what_a_sink_raises_is_told_with_what_it_was_given() -> None:
+    class WholeBlocks(Listener):
+        def write(self, pcm: bytes) -> None:
+            raise ValueError("no whole block")
+
+    class NothingToFlush(Listener):
+        def flush(self) -> None:
+            raise RuntimeError("nothing to flush")
+
+    told: list[tuple[AudioSink, type[Exception], str]] = [
+        (WholeBlocks(), ValueError, "write() must not raise: it was given 0 samples."),
+        (NothingToFlush(), RuntimeError, "flush() must not raise: it was called, though nothing was written."),
+    ]
+    for wrong, error, note in told:
+        with pytest.raises(error) as caught:
+            await check_sink(wrong)
+        assert caught.value.__notes__ == [note]
 
 
 @pytest.mark.parametrize("make", [Listener, Polite, Late, Early])
@@ -617,6 +676,21 @@ async def test_a_live_source_keeps_time() -> None:
     for wrong, words in spoiled:
         with pytest.raises(AssertionError, match=words):
             await check_source(wrong, live=True)
+
+
+async def test_a_live_source_lets_others_run() -> None:
+    class Recording:
+        """Waits for its device as a thread would."""
+
+        format = AudioFormat()
+
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                time.sleep(0.02)  # noqa: ASYNC251 - this is what is wrong with it
+                yield silence(20)
+
+    with pytest.raises(AssertionError, match="must wait by await"):
+        await check_source(Recording(), live=True)
 
 
 class Slow(Iterator):

@@ -7,6 +7,7 @@ moment of the first write at exactly the speed of speech.
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import time
 from collections.abc import AsyncIterator, Callable
@@ -28,7 +29,7 @@ EARLY_MS: Final = 100
 JUMP_MS: Final = 250
 """And what it knows may be that old, between two reports of a far end."""
 BLOCKED_S: Final = 1.0
-"""Whoever takes so long for one write of 2 s has played them."""
+"""Whoever takes so long for writes of 2.3 s, or for a flush, has waited for the listener."""
 LATE_MS: Final = 1_000
 """A live source may be that late with half a second, on a busy machine or a bad line."""
 STEP_S: Final = 0.01
@@ -57,6 +58,7 @@ class _SinkCheck:
     """One sink, and the ideal listener to whom the same is written at the same time."""
 
     def __init__(self, sink: AudioSink, speed: float, latency_s: float) -> None:
+        _require_members(sink, "format", "pending", "write", "flush")
         _require(isinstance(sink.format, AudioFormat), "format must be an AudioFormat")
         self._sink = sink
         self._format = sink.format
@@ -85,9 +87,9 @@ class _SinkCheck:
             self._read() > 0 or self._ideal.pending < ODD // 2,
             "pending must rise with a write, of any size, and not fall before it is heard",
         )
+        began = time.perf_counter()
         for _ in range(self._samples(300) // ODD):
             self._write(ODD)
-        began = time.perf_counter()
         self._write(self._samples(2_000) + ODD)
         _require(time.perf_counter() - began < BLOCKED_S, "write() must not block: it takes everything at once")
         self._flush("right after a write")
@@ -114,7 +116,7 @@ class _SinkCheck:
     def _read(self) -> int:
         """``pending``, compared with what the ideal listener has left."""
         pending = self._sink.pending
-        _require(type(pending) is int, f"pending must be an int, not {pending!r}")
+        _require(type(pending) is int, f"pending must be a property that is an int, not {pending!r}")
         _require(pending >= 0, f"pending must never be negative, and is {pending}")
         # In this order, for time goes on: what was in flight a moment later was pending a moment ago.
         in_flight = getattr(self._sink, "in_flight", 0)
@@ -133,7 +135,7 @@ class _SinkCheck:
         before = self._read()
         self._ideal.write(samples)
         pcm = SILENCE[self._format.encoding] * (samples * self._format.frame_bytes)
-        _require_synchronous("write", lambda: self._sink.write(pcm))
+        _require_synchronous("write", f"given {samples} samples", lambda: self._sink.write(pcm))
         after = self._read()
         _require(
             after <= before + samples,
@@ -143,7 +145,12 @@ class _SinkCheck:
     def _flush(self, when: str) -> None:
         for again in ("", " a second time"):
             self._ideal.flush()
-            _require_synchronous("flush", self._sink.flush)
+            began = time.perf_counter()
+            _require_synchronous("flush", f"called{again}, {when}", self._sink.flush)
+            took_s = time.perf_counter() - began
+            _require(
+                took_s < BLOCKED_S, f"flush() must not block: it drops what is not heard, and took {took_s:.1f} s"
+            )
             pending = self._read()
             _require(pending == 0, f"pending must be 0 when flush() returns{again}, {when}, and is {pending}")
 
@@ -187,6 +194,7 @@ async def check_source(source: AudioSource, *, chunks: int = 5, live: bool = Fal
     ``live`` if it is somebody's microphone or line, whose audio comes in the time that it lasts. A source that
     gives nothing for ``wait_s`` seconds has broken the contract too: who is silent sends silence.
     """
+    _require_members(source, "format")
     _require(isinstance(source.format, AudioFormat), "format must be an AudioFormat")
     _check_methods(source)
     _check_echo_cancellation(source)
@@ -241,6 +249,8 @@ class _SourceCheck:
     async def keeps_time(self, iterator: AsyncIterator[bytes]) -> None:
         """Half a second of it takes half a second, whatever it had kept from before."""
         began, before = anyio.current_time(), self._frames
+        others = asyncio.Event()  # had their turn
+        asyncio.get_running_loop().call_soon(others.set)
         while self._frames - before < self.format.rate // 2:
             _require(await self.next_chunk(iterator), "a live source must not end by itself")
         took_ms = (anyio.current_time() - began) * 1000
@@ -249,6 +259,7 @@ class _SourceCheck:
             lasts_ms - 2 * EARLY_MS <= took_ms <= lasts_ms + LATE_MS,
             f"a live source must keep time: {lasts_ms:.0f} ms of audio took {took_ms:.0f} ms",
         )
+        _require(others.is_set(), "a live source must wait by await: it kept the event loop from everybody else")
 
     async def leave(self, iterator: AsyncIterator[bytes]) -> None:
         """Stop in the middle, as the agent does at the end of a call."""
@@ -299,8 +310,17 @@ def _check_methods(transport: AudioSource | AudioSink) -> None:
         _require(callable(method) and not inspect.iscoroutinefunction(method), f"{name} must be a plain function")
 
 
-def _require_synchronous(name: str, call: Callable[[], object]) -> None:
-    result = call()
+def _require_members(transport: object, *names: str) -> None:
+    lacking = [name for name in names if getattr(transport, name, None) is None]
+    _require(not lacking, f"{type(transport).__name__} must have {' and '.join(lacking)}")
+
+
+def _require_synchronous(name: str, how: str, call: Callable[[], object]) -> None:
+    try:
+        result = call()
+    except Exception as error:
+        error.add_note(f"{name}() must not raise: it was {how}.")
+        raise
     if inspect.iscoroutine(result):
         result.close()
     _require(result is None, f"{name}() must be a plain function that returns nothing, and returned {result!r}")
