@@ -486,6 +486,19 @@ async def test_marks_of_a_cleared_buffer_are_late_and_strange_ones_ignored() -> 
 
 
 @virtual
+async def test_what_makes_no_sense_is_one_warning(caplog: pytest.LogCaptureFixture) -> None:
+    phone = Phone()
+    async with over(phone, Twilio()) as audio:
+        for payload in ("???", 5, "===="):
+            phone.event("media", media={"payload": payload})
+        await anyio.sleep(0.05)
+        assert audio.stats.rejected == 3
+    warnings = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(warnings) == 1
+    assert warnings[0].startswith("left out: media: not base64")
+
+
+@virtual
 async def test_a_far_end_that_is_no_longer_there_has_hung_up() -> None:
     page = said_hello(Page())
     async with over(page, idle_s=8) as audio:

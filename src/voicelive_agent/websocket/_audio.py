@@ -86,8 +86,8 @@ class WebSocketAudio(Generic[StartT]):
       ``close_code`` comes out of ``run()``. Before the call it comes out of entering, as it does when the far end
       leaves without having begun.
 
-    What makes no sense and does no harm is left out and counted in ``stats``. Once the far end has gone,
-    ``pending`` is 0 and what is written is dropped.
+    What makes no sense and does no harm is left out and counted in ``stats``; the first is a warning in the log.
+    Once the far end has gone, ``pending`` is 0 and what is written is dropped.
     """
 
     _tasks: anyio.abc.TaskGroup
@@ -492,8 +492,8 @@ class WebSocketAudio(Generic[StartT]):
                 self.stats.ignored += 1
                 logger.debug("ignored: %s", kind)
             case Rejected(fault):
-                self.stats.rejected += 1
-                logger.debug("rejected: %s", fault)
+                self.stats.rejected += 1  # One warning: what follows is the same fault, or fills somebody's disk.
+                (logger.debug if self.stats.rejected > 1 else logger.warning)("left out: %s", fault)
             case Refused(code, reason):
                 self._refuse(code, reason)
             case _:
