@@ -15,6 +15,7 @@ import os
 from aiohttp import web
 
 from voicelive_agent import Interrupted, VoiceAgent
+from voicelive_agent.errors import TransportError
 from voicelive_agent.websocket import AzureCommunicationServices, WebSocketAudio
 
 
@@ -40,9 +41,12 @@ async def media(request: web.Request) -> web.WebSocketResponse:
     """The call itself, once it was answered."""
     websocket = web.WebSocketResponse(max_msg_size=65_536)
     await websocket.prepare(request)
-    async with WebSocketAudio(websocket, AzureCommunicationServices()) as line:
-        verdict = await Receptionist.from_env().run(line, line)
-        print(request.headers.get("x-ms-call-connection-id"), verdict.reason.value, flush=True)
+    try:
+        async with WebSocketAudio(websocket, AzureCommunicationServices()) as line:
+            verdict = await Receptionist.from_env().run(line, line)
+            print(request.headers.get("x-ms-call-connection-id"), verdict.reason.value, flush=True)
+    except TransportError as error:  # anybody can connect, and say anything
+        print(error, flush=True)
     return websocket
 
 

@@ -15,6 +15,7 @@ from xml.sax.saxutils import quoteattr
 from aiohttp import web
 
 from voicelive_agent import VoiceAgent
+from voicelive_agent.errors import TransportError
 from voicelive_agent.events import DtmfReceived
 from voicelive_agent.websocket import Twilio, WebSocketAudio
 
@@ -38,9 +39,12 @@ async def media(request: web.Request) -> web.WebSocketResponse:
     """The call itself."""
     websocket = web.WebSocketResponse(max_msg_size=65_536)
     await websocket.prepare(request)
-    async with WebSocketAudio(websocket, Twilio()) as line:
-        verdict = await Receptionist.from_env().run(line, line)
-        print(line.start.call_sid, verdict.reason.value, flush=True)
+    try:
+        async with WebSocketAudio(websocket, Twilio()) as line:
+            verdict = await Receptionist.from_env().run(line, line)
+            print(line.start.call_sid, verdict.reason.value, flush=True)
+    except TransportError as error:  # anybody can connect, and say anything
+        print(error, flush=True)
     return websocket
 
 

@@ -75,6 +75,13 @@ async def listening(port: int, process: asyncio.subprocess.Process) -> None:
             return
 
 
+async def a_stranger(url: str) -> None:
+    """Somebody who connects and speaks no dialect."""
+    async with aiohttp.ClientSession() as session, session.ws_connect(url) as ws:
+        await ws.send_str("{")
+        assert (await ws.receive()).data == 1007
+
+
 async def test_phone_twilio() -> None:
     async with running("phone_twilio.py") as program:
         async with aiohttp.ClientSession() as session:
@@ -93,6 +100,9 @@ async def test_phone_twilio() -> None:
         assert phone.close_code == 1000
         async with FarTwilio(f"ws://{program.host}/media") as another:
             await another.heard(200)
+        await a_stranger(f"ws://{program.host}/media")
+    assert "The far end was shut out (1007): not JSON" in program.out
+    assert "Traceback" not in program.out
     assert f"{phone.call_sid} stopped" in program.out
     assert f"{another.call_sid} hung_up" in program.out
 
@@ -114,6 +124,9 @@ async def test_phone_acs() -> None:
             await phone.heard(500)
             await phone.say(KINDS["browser"].speech(600))
             await phone.until(lambda: phone.cuts)
+        await a_stranger(f"ws://{program.host}/media")
+    assert "The far end was shut out (1007): not JSON" in program.out
+    assert "Traceback" not in program.out
     assert "to be answered: eyJh" in program.out
     assert "cut off after about" in program.out
     assert "hung_up" in program.out
