@@ -335,8 +335,11 @@ def test_a_stream_that_hangs_when_it_is_closed_does_not_keep_the_process(
     monkeypatch.setattr(atexit, "unregister", spared.append)
     stream = Started("input")
     stream.begin()
+    monkeypatch.setattr(portaudio, "EXIT_S", 0.01)
+    monkeypatch.setattr(portaudio, "_turn", threading.Lock())  # which the exit keeps
     portaudio._spare_hanging()
     assert spared == []
+    monkeypatch.setattr(portaudio, "_turn", threading.Lock())
 
     closing, hangs = threading.Event(), threading.Event()
 
@@ -351,6 +354,28 @@ def test_a_stream_that_hangs_when_it_is_closed_does_not_keep_the_process(
     assert spared == [sys.modules["sounddevice"]._exit_handler]
     monkeypatch.undo()
     hangs.set()
+
+
+def test_the_exit_waits_for_a_call_that_is_being_made_and_lets_nobody_in_after_it(
+    machine: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while a device is being opened: to unload PortAudio under the thread that opens it crashes."""
+    machine(MIC)
+    spared: list[object] = []
+    monkeypatch.setattr(atexit, "unregister", spared.append)
+    monkeypatch.setattr(portaudio, "_turn", turn := threading.Lock())
+    turn.acquire()
+    leaving = threading.Thread(target=portaudio._spare_hanging)
+    leaving.start()
+    assert leaving.is_alive()
+    turn.release()
+    leaving.join(10)
+    assert spared == []
+    assert turn.locked()
+
+    monkeypatch.setattr(portaudio, "EXIT_S", 0.01)
+    portaudio._spare_hanging()  # this one hangs
+    assert spared == [sys.modules["sounddevice"]._exit_handler]
 
 
 def test_one_call_at_a_time_but_one_that_hangs_stops_the_others_only_once(

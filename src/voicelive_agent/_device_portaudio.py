@@ -45,6 +45,8 @@ DeviceId: TypeAlias = int | str | None
 
 COMMON_RATES: Final = (8_000, 11_025, 16_000, 22_050, 24_000, 32_000, 44_100, 48_000, 88_200, 96_000, 192_000)
 """The rates in Hz that are tried to say which ones a device has."""
+EXIT_S: Final = 1.0
+"""The longest that the end of the process waits for a call of PortAudio."""
 BUSY_S: Final = 1.0
 """How long a call waits for another one that may never return."""
 
@@ -440,9 +442,10 @@ def _guard_exit() -> None:
 
 
 def _spare_hanging() -> None:
-    """At the exit sounddevice closes what is open, and a stream that hangs in that would keep the process for
-    ever."""
+    """At the exit sounddevice unloads PortAudio: not while a thread is in it (Ctrl-C while a device is opened),
+    which crashes; and not where a stream hangs, which would keep the process for ever."""
     import sounddevice as sd
 
-    if any(stream.closing for stream in _open):
+    idle = _turn.acquire(timeout=EXIT_S)  # and not given back: nobody else gets into it any more
+    if not idle or any(stream.closing for stream in _open):
         atexit.unregister(sd._exit_handler)
