@@ -26,7 +26,8 @@ from voicelive_agent import (
     WavSource,
 )
 from voicelive_agent.config import Settings
-from voicelive_agent.emulator import Options, serve
+from voicelive_agent.emulator import EnergyEars, Options, serve
+from voicelive_agent.emulator.faults import Fault, FaultScript, Reorder, When
 from voicelive_agent.errors import (
     AuthenticationError,
     ConnectError,
@@ -41,6 +42,8 @@ from voicelive_agent.events import (
     MessageRejected,
     SessionEnded,
     SessionStarted,
+    StateChanged,
+    TranscriptionFailed,
     TurnEnded,
 )
 from voicelive_agent.files import WavWriter
@@ -108,6 +111,28 @@ async def test_a_conversation_from_file_to_file(model: str, tmp_path: Path) -> N
     check_story(agent.seen)
     assert [event.text for event in agent.all(AgentSpoke)] == ["Yes."]
     assert WavSource(tmp_path / "out.wav").frames > 5800
+
+
+@pytest.mark.parametrize("model", ["gpt-4.1", "gpt-realtime"])
+async def test_speech_that_could_not_be_transcribed(model: str) -> None:
+    def deaf(pcm: bytes) -> str:
+        raise OSError("deaf")
+
+    kind = "conversation.item.input_audio_transcription.failed"
+    later = Fault(When(at="sent", type="response.created"), Reorder(behind=kind))
+    async with serve(ears=EnergyEars(deaf), faults=FaultScript((later,))) as server:
+        agent = Recorder(server.url, target=model)
+        verdict = await agent.run(source(tone(400), silence(100)), sink())
+    assert verdict.ok
+    check_story(agent.seen)
+    states = [event.new for event in agent.all(StateChanged)][1:]
+    told = [type(event) for event in agent.seen]
+    if model == "gpt-realtime":  # it hears the audio, and its response exists before that is told
+        assert told.index(TranscriptionFailed) < told.index(AgentSpeaking)
+        assert states == [State.LISTENING, State.PROCESSING, State.SPEAKING, State.READY, State.CLOSED]
+    else:  # the emulator's cascade has nothing to answer
+        assert told.count(TranscriptionFailed) == 1
+        assert states == [State.LISTENING, State.PROCESSING, State.READY, State.CLOSED]
 
 
 async def test_a_server_that_goes_away_is_a_lost_session() -> None:

@@ -134,9 +134,10 @@ def test_what_the_user_says_is_told_as_it_comes() -> None:
     assert driver.core.history["u"].text == "Good day."
 
 
-@pytest.mark.parametrize("outcome", ["empty", "missing", "failed", "stalled"])
-def test_processing_ends_when_nothing_was_said(outcome: str) -> None:
-    driver = started()
+@profiles
+@pytest.mark.parametrize("outcome", ["empty", "missing", "stalled"])
+def test_processing_ends_when_nothing_was_said(outcome: str, profile: str) -> None:
+    driver = started(profile=profile)
     driver.user_begins("u")
     driver.user_ends("u")
     assert driver.state() is State.PROCESSING
@@ -146,15 +147,80 @@ def test_processing_ends_when_nothing_was_said(outcome: str) -> None:
             assert driver.hear(kind + "completed", item_id="u", transcript=" ")[:-1] == []
         case "missing":
             driver.hear(kind + "completed", item_id="u")
-        case "failed":
-            driver.hear(kind + "failed", item_id="u", error={"code": "c", "message": "m"})
-            assert driver.one(events.TranscriptionFailed) == events.TranscriptionFailed("u", "c", "m")
         case _:
             driver.wait(31)
             assert driver.one(events.Stalled) == events.Stalled("an answer to what the user said", 30_000)
     assert driver.state() is State.READY
     driver.hear(kind + "failed", item_id="u", error={})
     assert driver.told() == ["TranscriptionFailed"]
+
+
+def not_transcribed(profile: str, **detection: Any) -> Driver:
+    """The user has spoken, and nobody will know what."""
+    driver = started(profile=profile, turn_detection={**SERVER_VAD, **detection})
+    driver.user_begins("u")
+    driver.user_ends("u")
+    kind = "conversation.item.input_audio_transcription.failed"
+    driver.hear(kind, item_id="u", error={"code": "c", "message": "m"})
+    assert driver.one(events.TranscriptionFailed) == events.TranscriptionFailed("u", "c", "m")
+    return driver
+
+
+def test_a_model_that_hears_audio_answers_what_could_not_be_transcribed() -> None:
+    driver = not_transcribed("realtime")
+    assert driver.state() is State.PROCESSING
+    driver.answer()
+    assert driver.states()[1:] == [State.LISTENING, State.PROCESSING, State.SPEAKING]
+    driver.wait(2)
+    assert driver.state() is State.READY
+    assert driver.all(events.TurnEnded)[0].response_ms is not None
+
+
+def test_a_model_that_needs_words_is_not_waited_for_when_there_are_none() -> None:
+    driver = not_transcribed("cascade")
+    assert driver.state() is State.READY
+    driver.created()  # it was never seen whether it does
+    assert driver.state() is State.PROCESSING
+
+
+def test_no_answer_is_due_to_what_could_not_be_transcribed_if_the_service_makes_none() -> None:
+    driver = not_transcribed("realtime", create_response=False)
+    assert State.PROCESSING not in driver.states()
+    assert driver.state() is State.READY
+
+
+@pytest.mark.parametrize("outcome", ["failed", "cancelled", "refused", "stalled", "said again"])
+def test_an_answer_to_what_could_not_be_transcribed_that_does_not_come_is_not_waited_for(outcome: str) -> None:
+    driver = not_transcribed("realtime")
+    match outcome:
+        case "failed":
+            driver.created()
+            driver.done(status="failed")
+            assert driver.state() is State.ERROR
+        case "cancelled":
+            driver.created()
+            driver.done(status="cancelled")
+            assert driver.state() is State.READY
+        case "refused":
+            driver.error("insufficient_quota")
+            assert driver.state() is State.ERROR
+        case "stalled":
+            driver.wait(31)
+            assert driver.one(events.Stalled) == events.Stalled("an answer to what the user said", 30_000)
+            assert driver.state() is State.READY
+        case _:
+            driver.user_begins("v")
+            assert driver.state() is State.LISTENING
+            driver.hear("input_audio_buffer.committed", item_id="v")
+            assert driver.state() is State.READY
+
+
+def test_what_is_said_because_of_a_failed_transcription_follows_the_answer() -> None:
+    driver = not_transcribed("realtime")
+    driver.say("Please say that again.", 1)
+    assert driver.asked(last=True) == []
+    driver.answer()
+    assert driver.asked(last=True) == ["response.create"]
 
 
 def test_a_late_empty_transcript_does_not_stop_the_answer() -> None:

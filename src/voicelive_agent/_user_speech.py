@@ -67,7 +67,11 @@ class UserSpeech:
         """Nobody will know what was said."""
         error = message.error
         self._step.tell(events.TranscriptionFailed(message.item_id, error.code or "", error.message or ""))
-        self._turns.came_to_nothing(message.item_id)
+        # A realtime model hears the audio itself, and answers whether its words are known or not. A cascade needs
+        # words, and has none. It was never seen what the service does then: if it answers all the same, no event
+        # before response.created says so, and to wait for that would be to wait for what may never come.
+        if self._step.plan.profile == "cascade":
+            self._turns.came_to_nothing(message.item_id)
 
 
 SPEECH_HANDLERS: Final[dict[type[Any], Callable[[UserSpeech, Any], None]]] = {

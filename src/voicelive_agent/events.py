@@ -289,9 +289,10 @@ class TurnTimedOut:
 
 @dataclass(frozen=True, slots=True)
 class TranscriptionFailed:
-    """What the user said could not be transcribed. The turn, and often the answer, go on.
+    """What the user said could not be transcribed. A realtime model, which hears the audio itself, still answers.
 
-    Comes in the place of ``UserSpoke``.
+    Comes in the place of ``UserSpoke``. A cascade model has no words to answer, so that the turn counts as not
+    having begun; what the service does then is not known, and an answer that comes is taken as any other.
     """
 
     item_id: str
