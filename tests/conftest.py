@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import asyncio
+import gc
+import sys
+from collections.abc import AsyncIterator, Generator
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
 from coverage import Coverage
 from hypothesis import HealthCheck, settings
@@ -57,3 +62,28 @@ def _measure_as(path: Path) -> None:
 def anyio_backend() -> str:
     """The library's shell is asyncio only: the SDK's transport is aiohttp."""
     return "asyncio"
+
+
+@pytest.fixture
+async def nothing_left(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """No task, no open HTTP session, no ResourceWarning, nothing reported to the event loop."""
+    loop = asyncio.get_running_loop()
+    complaints: list[object] = []
+    sessions: list[aiohttp.ClientSession] = []
+    make_session = aiohttp.ClientSession.__init__
+
+    def remember(session: aiohttp.ClientSession, *args: Any, **options: Any) -> None:
+        make_session(session, *args, **options)
+        sessions.append(session)
+
+    monkeypatch.setattr(aiohttp.ClientSession, "__init__", remember)
+    monkeypatch.setattr(sys, "unraisablehook", lambda args: complaints.append(args.exc_value))
+    loop.set_exception_handler(lambda _, context: complaints.append(context))
+    yield
+    for _ in range(3):  # connection_lost comes one turn of the loop after close()
+        await asyncio.sleep(0)
+    assert all(session.closed for session in sessions)
+    sessions.clear()
+    gc.collect()
+    assert not complaints
+    assert not [task for task in asyncio.all_tasks() if "TestRunner" not in repr(task)]

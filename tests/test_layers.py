@@ -26,7 +26,7 @@ LAYERS = {
     "_conversation _tool_items",
     "tools": "tools _tool _tool_invocation _schema _tool_threads",
     "transports": "files _wav* _soundfile devices _device_* _playout _watchdog websocket websocket.*",
-    "shell": "_connection _endings _service _pump _buffer _speech speech _responding "
+    "shell": "_connection _endings _service _service_* _pump _buffer _speech speech _responding "
     "_awaited _hooks _agent_tools _tool_runs _agent_session _images _image_link _user_input _shell _talk _agent",
     "emulator": "emulator emulator.*",
     "programs": "testing testing.* _conformance _notices lab recording metrics telemetry asgi web web.* cli cli.* "
@@ -55,13 +55,22 @@ only ``talk()`` knows a transport: the one it opens."""
 UPWARD_TYPES = {("_settings", "_connection")}
 """Types of a higher layer that are named, under TYPE_CHECKING only: the interface of what a setting may hold."""
 
-HEAVY = {"_pcm": "emulator.* cli.* web.*", "_service": "", "devices": "", "emulator.server": "emulator.* cli.*"}
+HEAVY = {
+    "_pcm": "emulator.* cli.* web.*",
+    "_service": "",
+    "_service_connection": "_service",
+    "_service_errors": "_service _service_connection",
+    "_service_sdk": "_service _service_*",
+    "devices": "",
+    "emulator.server": "emulator.* cli.*",
+}
 """Modules that load much: imported inside functions, except by these."""
 
 THIRD_PARTY = {  # package: (where at the top, where else inside a function)
-    "azure": ("_service", "_settings"),
+    "azure": ("_service _service_*", "_settings"),
     "aiohttp": (
-        "_service web web.* emulator.server* emulator.proxy* emulator.view* emulator.control* emulator._fault_*",
+        "_service _service_* web web.* emulator.server* emulator.proxy* emulator.view* emulator.control* "
+        "emulator._fault_*",
         "cli.* _image_link",
     ),
     "sounddevice": ("", "devices _device_*"),

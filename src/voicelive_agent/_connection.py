@@ -1,6 +1,7 @@
 """What the shell needs of an open session: text out, bytes in, one ending.
 
-Implemented by ``_service`` over the SDK and by ``testing`` over an emulator in memory; neither is imported here.
+Implemented by ``_service_connection`` over the SDK and by ``testing`` over an emulator in memory; neither is
+imported here.
 """
 
 from __future__ import annotations
