@@ -77,6 +77,7 @@ TABLE = {
     "_combinations": "combinations",
     "_granted": "granted",
     "_updates": "updates",
+    "_call_audio": "call_audio",
     "_awaited _agent_session": "agent_session agent_tool_use agent_tool_sets",
     "_turn_detection": "turn_detection",
     "_settings": "settings",

@@ -26,7 +26,7 @@ LAYERS = {
     "_conversation _tool_items",
     "tools": "tools _tool _tool_invocation _schema _tool_threads",
     "transports": "files _wav* _soundfile devices _device_* _playout _watchdog websocket websocket.*",
-    "shell": "_connection _endings _service _service_* _pump _buffer _speech speech _responding "
+    "shell": "_connection _endings _service _service_* _pump _buffer _speech speech _responding _call_audio "
     "_awaited _hooks _agent_tools _tool_runs _agent_session _images _image_link _user_input _shell _talk _agent",
     "emulator": "emulator emulator.*",
     "programs": "testing testing.* _conformance _notices lab recording metrics telemetry asgi web web.* cli cli.* "

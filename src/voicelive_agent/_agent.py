@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
 
 import anyio
 
-from ._agent_session import SessionUse, with_formats
+from ._agent_session import SessionUse
 from ._agent_tools import ToolUse, leaves_unknown_tools, policies, service_fills
+from ._call_audio import check_audio, with_audio
 from ._combinations import Facts, check_combinations, check_tool_choice
 from ._hooks import HOOKS, Hooks
 from ._plan import Plan
@@ -26,7 +27,7 @@ from ._targets import as_target, backend_of, default_transcription, profile_of
 from ._tool import Tool, collect_tools
 from ._turn_detection import turn_policy
 from ._user_input import UserInput, text_of
-from .audio import AudioFormat, AudioSink, AudioSource, EchoReference, WireFormats, negotiate
+from .audio import AudioSink, AudioSource, WireFormats
 from .config import (
     DEFAULT_MODEL,
     Credential,
@@ -283,23 +284,12 @@ class VoiceAgent(Hooks, UserInput, Responding, ToolUse, SessionUse):
 
     def _plan(self, source: AudioSource | None, sink: AudioSink | None) -> tuple[Plan, WireFormats, Settings]:
         """What the core is told, what the wire carries, and what the connection needs."""
-        _check_audio(source, sink)
+        check_audio(source, sink)
         settings, session = self._settings, self._session()
         profile, backend = profile_of(settings.target), backend_of(settings.target)
         openai_voice = Facts(session, backend).openai_voice
-        if sink is None:
-            session["modalities"] = ["text"]
-        elif (reference := getattr(source, "echo_cancellation", None)) is not None:
-            session.setdefault("input_audio_echo_cancellation", _echo_cancellation(reference))
-        echo_reference = _check_echo_reference(source, session)
-        formats = negotiate(
-            None if source is None else source.format,
-            None if sink is None else sink.format,
-            openai_voice=openai_voice,
-            echo_reference=echo_reference,
-        )
-        session = with_formats(session, formats, has_source=source is not None, has_sink=sink is not None)
-        if echo_reference:
+        session, formats = with_audio(session, source, sink, openai_voice=openai_voice)
+        if formats.input.channels == 2:
             settings = replace(settings, query={"features": "client_ec_reference:true"} | dict(settings.query))
         if (transcriber := default_transcription(settings.target)) is not None:
             session.setdefault("input_audio_transcription", {"model": transcriber})
@@ -429,47 +419,6 @@ def _settings(endpoint: str | Connector | None, credential: Credential | None) -
     if isinstance(endpoint, str) and endpoint.partition(":")[0] == "emulator":
         return from_env({"AZURE_VOICELIVE_ENDPOINT": endpoint})
     return Settings(endpoint=endpoint, credential=credential)
-
-
-def _check_audio(source: object, sink: object) -> None:
-    """Refuse what is no source or no sink: a path, most of all."""
-    if source is not None and not (_has_format(source) and hasattr(source, "__aiter__")):
-        hint = "Use FileSource(path), or an object with a format that is an asynchronous iterable of bytes."
-        raise ConfigurationError(f"The source is no source of audio: {source!r:.80}.", hint=hint)
-    if sink is not None and not (_has_format(sink) and hasattr(sink, "write") and hasattr(sink, "flush")):
-        hint = "Use WavSink(path), or an object with format, pending, write() and flush()."
-        raise ConfigurationError(f"The sink is no sink for audio: {sink!r:.80}.", hint=hint)
-
-
-def _has_format(transport: object) -> bool:
-    return isinstance(getattr(transport, "format", None), AudioFormat)
-
-
-def _echo_cancellation(reference: EchoReference) -> dict[str, Any]:
-    """What a source says about echo, as the session's field of that name."""
-    return {
-        "type": "server_echo_cancellation",
-        "reference_source": reference,
-        "channels": 2 if reference == "client" else 1,
-    }
-
-
-def _check_echo_reference(source: AudioSource | None, session: Mapping[str, Any]) -> bool:
-    """Whether the source's second channel is what the listener hears; refuse what only half of them says."""
-    wanted = (session.get("input_audio_echo_cancellation") or {}).get("channels") == 2
-    given = source is not None and getattr(source, "echo_cancellation", None) == "client"
-    if wanted and (source is None or (source.format.encoding, source.format.channels) != ("pcm16", 2)):
-        has = "there is no source" if source is None else f"the source has {source.format}"
-        hint = "Use SoundCard(echo_reference=True), or echo cancellation with the service's own reference."
-        raise ConfigurationError(
-            f"An echo reference is the second of two channels of pcm16, and {has}.", hint=hint
-        )
-    if given and not wanted:
-        raise ConfigurationError(
-            "The source's second channel is an echo reference, and the session takes none.",
-            hint="Leave out input_audio_echo_cancellation, or use a source without a reference; text needs none.",
-        )
-    return wanted
 
 
 def _verdict_of(error: BaseException, *, connecting: bool) -> Verdict:

@@ -18,9 +18,8 @@ from .errors import ConfigurationError
 
 if TYPE_CHECKING:
     from ._shell import Shell
-    from .audio import WireFormats
 
-__all__ = ["SessionUse", "changed_plan", "session_changes", "with_formats"]
+__all__ = ["SessionUse", "changed_plan", "session_changes"]
 
 FIXED: Final[Mapping[str, str]] = {
     "input_audio_format": "the microphone's audio is under way in it",
@@ -88,27 +87,6 @@ class SessionUse:
             is_audible=shell.is_audible,
         )
         return await shell.update(change)
-
-
-def with_formats(
-    session: Mapping[str, Any], formats: WireFormats, *, has_source: bool, has_sink: bool
-) -> dict[str, Any]:
-    """The session with the audio formats that were chosen for the call.
-
-    What the configuration says of them is nothing to be ignored: ConfigurationError where the source or the sink
-    asks for another one. ``pcm16`` is only the default.
-    """
-    chosen = {
-        "input_audio_format": formats.input_audio_format,
-        "input_audio_sampling_rate": formats.input_audio_sampling_rate,
-        "output_audio_format": formats.output_audio_format,
-    }
-    for name, value in chosen.items():
-        asked, end = session.get(name), "sink" if name.startswith("output") else "source"
-        if (has_sink if end == "sink" else has_source) and asked not in (None, "pcm16", value):
-            hint = f"Leave it out: it follows from the {end} (and the voice)."
-            raise ConfigurationError(f"{name}={asked!r}: with this call's {end} it is {value!r}.", hint=hint)
-    return {**session, **chosen}
 
 
 def session_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
