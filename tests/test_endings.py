@@ -19,6 +19,7 @@ from voicelive_agent._endings import (
 from voicelive_agent.config import AgentTarget, ModelTarget, Settings
 from voicelive_agent.errors import (
     AuthenticationError,
+    ConfigurationError,
     ConnectError,
     NotFoundError,
     RateLimitedError,
@@ -322,12 +323,13 @@ def test_an_ending_before_the_session_is_a_connect_error(reason: EndReason, kind
         (refusal(ATTEMPT, 404), EndReason.NOT_FOUND),
         (refusal(ATTEMPT, 429), EndReason.RATE_LIMITED),
         (refusal(ATTEMPT, 503), EndReason.UNAVAILABLE),
-        (refusal(ATTEMPT, 400), EndReason.PROTOCOL),
+        (refusal(ATTEMPT, 400), EndReason.UNAVAILABLE),
+        (ConfigurationError("No key.", hint="Set it."), EndReason.CONFIGURATION),
     ],
 )
-def test_a_connect_error_as_the_end_of_a_conversation(error: ConnectError, reason: EndReason) -> None:
+def test_how_a_call_ends_that_could_not_be_opened(
+    error: ConnectError | ConfigurationError, reason: EndReason
+) -> None:
     verdict = verdict_of_failure(error)
-    assert verdict.reason is reason
-    assert verdict.detail
-    assert not verdict.detail.endswith(".")
-    assert verdict.hint == error.hint
+    assert verdict == Verdict(reason, error.message, error.hint)
+    assert not verdict.ok

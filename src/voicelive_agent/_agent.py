@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeVar
 
 import anyio
 
-from ._agent_session import SessionUse
-from ._agent_tools import ToolUse, leaves_unknown_tools, policies, service_fills
+from ._agent_session import SessionUse, fields_of
+from ._agent_tools import ToolUse, policies
 from ._call_audio import check_audio, with_audio
 from ._combinations import Facts, check_combinations, check_tool_choice
 from ._hooks import HOOKS, Hooks
@@ -25,7 +25,6 @@ from ._responding import Responding
 from ._speech import Speech
 from ._targets import as_target, backend_of, default_transcription, profile_of
 from ._tool import Tool, collect_tools
-from ._turn_detection import turn_policy
 from ._user_input import UserInput, text_of
 from .audio import AudioSink, AudioSource, WireFormats
 from .config import (
@@ -37,14 +36,7 @@ from .config import (
     Target,
     from_env,
 )
-from .errors import (
-    AuthenticationError,
-    ConfigurationError,
-    ConnectError,
-    NotFoundError,
-    RateLimitedError,
-    SessionLostError,
-)
+from .errors import ConfigurationError, ConnectError, SessionLostError
 from .events import EndReason, Event, HookFailed, SessionEnded, State, Verdict
 from .history import History
 
@@ -58,14 +50,6 @@ logger = logging.getLogger("voicelive_agent")
 
 SLOW_HOOK_S: Final = 0.050
 """A plain hook that holds the event loop for longer is named in a warning, once."""
-
-_REFUSALS: Final[Mapping[type[Exception], EndReason]] = {
-    AuthenticationError: EndReason.AUTHENTICATION,
-    ConfigurationError: EndReason.CONFIGURATION,
-    NotFoundError: EndReason.NOT_FOUND,
-    RateLimitedError: EndReason.RATE_LIMITED,
-}
-"""How a call ended that could not be opened; every other ConnectError says that the service cannot be had."""
 
 _E = TypeVar("_E", bound=Event)
 _AnyHook = Callable[[Any], Awaitable[None] | None]
@@ -286,31 +270,25 @@ class VoiceAgent(Hooks, UserInput, Responding, ToolUse, SessionUse):
         """What the core is told, what the wire carries, and what the connection needs."""
         check_audio(source, sink)
         settings, session = self._settings, self._session()
-        profile, backend = profile_of(settings.target), backend_of(settings.target)
-        openai_voice = Facts(session, backend).openai_voice
-        session, formats = with_audio(session, source, sink, openai_voice=openai_voice)
+        backend = backend_of(settings.target)
+        session, formats = with_audio(session, source, sink, openai_voice=Facts(session, backend).openai_voice)
         if formats.input.channels == 2:
             settings = replace(settings, query={"features": "client_ec_reference:true"} | dict(settings.query))
         if (transcriber := default_transcription(settings.target)) is not None:
             session.setdefault("input_audio_transcription", {"model": transcriber})
         check_combinations(session, backend)
         plan = Plan(
-            session=session,
-            turns=turn_policy(session),
-            profile=profile,
+            **fields_of(session, policies(self._tools), backend),
+            profile=profile_of(settings.target),
             input_rate=formats.input.rate,
             input_frame_bytes=formats.input.frame_bytes,
             output_rate=formats.output.rate,
             output_sample_bytes=formats.output.frame_bytes,
             heard_estimated=bool(getattr(sink, "estimated", False)),
             client_barge_in=self._client_barge_in,
-            pregenerated=profile == "cascade" and not openai_voice,
-            tools=policies(self._tools),
-            leaves_unknown_tools=leaves_unknown_tools(session, self._tools, agent=backend.agent),
             max_tool_rounds=self.max_tool_rounds,
             approval_s=self.approval_timeout_s,
             continues_mcp=isinstance(settings.target, ModelTarget),
-            service_fills=service_fills(session, pregenerated=profile == "cascade" and not openai_voice),
             greeting=self.greeting,
         )
         return plan, formats, settings
@@ -424,7 +402,9 @@ def _settings(endpoint: str | Connector | None, credential: Credential | None) -
 def _verdict_of(error: BaseException, *, connecting: bool) -> Verdict:
     """How a call ends that could not be opened, or that its consumer left by an exception."""
     if connecting and isinstance(error, ConnectError | ConfigurationError):
-        return Verdict(_REFUSALS.get(type(error), EndReason.UNAVAILABLE), error.message, error.hint)
+        from ._endings import verdict_of_failure
+
+        return verdict_of_failure(error)
     if isinstance(error, Exception):
         return Verdict(EndReason.FAILED, f"{type(error).__name__}: {error}")
     return Verdict(EndReason.STOPPED)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ._agent_tools import leaves_unknown_tools, own_definitions, policies, service_fills
 from ._combinations import Backend, Facts, check_combinations, check_tool_choice
-from ._plan import Plan
+from ._plan import Plan, ToolPolicy
 from ._targets import backend_of
 from ._tool import Tool, collect_tools
 from ._turn_detection import turn_policy
@@ -19,7 +19,7 @@ from .errors import ConfigurationError
 if TYPE_CHECKING:
     from ._shell import Shell
 
-__all__ = ["SessionUse", "changed_plan", "session_changes"]
+__all__ = ["SessionUse", "changed_plan", "fields_of", "session_changes"]
 
 FIXED: Final[Mapping[str, str]] = {
     "input_audio_format": "the microphone's audio is under way in it",
@@ -136,16 +136,20 @@ def changed_plan(
         raise ConfigurationError(f"{_ECHO}: the microphone's audio is under way with {now} channel(s).", hint=hint)
     check_combinations(session, backend)
     check_tool_choice(session, backend)
+    return replace(plan, **fields_of(session, tools, backend))
+
+
+def fields_of(session: Mapping[str, Any], tools: Mapping[str, ToolPolicy], backend: Backend) -> dict[str, Any]:
+    """The fields of a plan that follow from the session and the agent's own tools, and change with them."""
     pregenerated = not backend.realtime and not Facts(session, backend).openai_voice
-    return replace(
-        plan,
-        session=session,
-        turns=turn_policy(session),
-        pregenerated=pregenerated,
-        tools=tools,
-        leaves_unknown_tools=leaves_unknown_tools(session, tools, agent=backend.agent),
-        service_fills=service_fills(session, pregenerated=pregenerated),
-    )
+    return {
+        "session": session,
+        "turns": turn_policy(session),
+        "pregenerated": pregenerated,
+        "tools": tools,
+        "leaves_unknown_tools": leaves_unknown_tools(session, tools, agent=backend.agent),
+        "service_fills": service_fills(session, pregenerated=pregenerated),
+    }
 
 
 def _channels(session: Mapping[str, Any]) -> int:

@@ -18,10 +18,12 @@ from typing import TypeAlias
 from .config import AgentTarget, ModelTarget, Settings
 from .errors import (
     AuthenticationError,
+    ConfigurationError,
     ConnectError,
     NotFoundError,
     RateLimitedError,
     ServiceUnavailableError,
+    VoiceLiveError,
 )
 from .events import EndReason, Verdict
 
@@ -307,13 +309,15 @@ def failure_of(attempt: Attempt, verdict: Verdict) -> ConnectError:
     return kind(message, hint=verdict.hint)
 
 
-def verdict_of_failure(error: ConnectError) -> Verdict:
-    """The verdict when a session could not be opened again and that is how the conversation ends."""
-    reasons = (
-        (AuthenticationError, EndReason.AUTHENTICATION),
-        (NotFoundError, EndReason.NOT_FOUND),
-        (RateLimitedError, EndReason.RATE_LIMITED),
-        (ServiceUnavailableError, EndReason.UNAVAILABLE),
-    )
-    reason = next((reason for kind, reason in reasons if isinstance(error, kind)), EndReason.PROTOCOL)
-    return Verdict(reason, error.message.rstrip("."), error.hint)
+_REFUSALS: Mapping[type[VoiceLiveError], EndReason] = {
+    AuthenticationError: EndReason.AUTHENTICATION,
+    ConfigurationError: EndReason.CONFIGURATION,
+    NotFoundError: EndReason.NOT_FOUND,
+    RateLimitedError: EndReason.RATE_LIMITED,
+}
+"""How a call ended that could not be opened; every other ConnectError says that the service cannot be had."""
+
+
+def verdict_of_failure(error: ConnectError | ConfigurationError) -> Verdict:
+    """How a call ends of which no session could be opened."""
+    return Verdict(_REFUSALS.get(type(error), EndReason.UNAVAILABLE), error.message, error.hint)

@@ -180,7 +180,7 @@ class Shell:
         finally:
             self._stepping = False
         if self.error is not None and not self._over.is_set():
-            self.close(Verdict(EndReason.FAILED, f"{type(self.error).__name__}: {self.error}"))
+            self.fail(self.error)
 
     def _do(self, act: Callable[..., list[Output]], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         pending = 0
