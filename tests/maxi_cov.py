@@ -61,6 +61,7 @@ TABLE = {
     "_tool_items": "tool_items",
     "_asking": "asking",
     "_step": "step",
+    "_incoming": "incoming",
     "_conversation _answers _waiting _user_speech": "conversation* answers* asking* manual_turns* updates",
     "_pump": "pump",
     "_buffer": "buffer",

@@ -9,7 +9,7 @@ from tests.conversation_driver import SERVER_VAD, Driver
 
 from voicelive_agent import _wire as wire
 from voicelive_agent import events
-from voicelive_agent._conversation import MAX_UNREADABLE
+from voicelive_agent._incoming import MAX_UNREADABLE
 from voicelive_agent._outputs import End, MoveSpeech
 from voicelive_agent.events import EndReason, State
 
@@ -296,26 +296,6 @@ def test_warnings_are_told() -> None:
 def test_auto_truncation_is_warned_of_once() -> None:
     driver = started(turn_detection={**SERVER_VAD, "auto_truncate": True})
     assert [warning.code for warning in driver.all(events.Warned)] == ["auto_truncate"]
-
-
-def test_a_message_that_is_repeated_counts_once() -> None:
-    driver = started()
-    text = '{"type":"warning","event_id":"same","warning":{"code":"w","message":"m"}}'
-    assert driver.hear_raw(text)
-    assert driver.hear_raw(text) == []
-    for number in range(600):
-        driver.hear_raw(f'{{"type":"rate_limits.updated","event_id":"other_{number}"}}')
-    assert driver.hear_raw(text), "the memory for ids has an end"
-    unnamed = '{"type":"warning","warning":{}}'
-    assert driver.hear_raw(unnamed)
-    assert driver.hear_raw(unnamed), "without an id nothing can be told apart"
-
-
-def test_unknown_messages_are_passed_on_unless_they_tell_nothing_new() -> None:
-    driver = started()
-    driver.hear("session.avatar.connecting", server_sdp="x")
-    assert driver.one(events.MessageReceived).type == "session.avatar.connecting"
-    assert driver.hear("response.content_part.added") == []
 
 
 def test_too_many_unreadable_messages_end_it() -> None:

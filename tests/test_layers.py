@@ -23,7 +23,7 @@ LAYERS = {
     "config": "config _combinations _session_* _settings _targets _turn_detection _voices",
     "core": "_wire _outputs _plan _turnclock _turns _playback _requests _responses _corrections _toolcalls _step "
     "_approvals _batches _mcp_calls _waiting _answers _asking _granted _updates _manual_turns _typed _user_speech "
-    "_conversation _tool_items",
+    "_incoming _conversation _tool_items",
     "tools": "tools _tool _tool_invocation _schema _tool_threads",
     "transports": "files _wav* _soundfile devices _device_* _playout _watchdog websocket websocket.*",
     "shell": "_connection _endings _service _service_* _pump _buffer _speech speech _responding _call_audio "

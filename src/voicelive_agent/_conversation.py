@@ -21,6 +21,7 @@ from ._approval import ApprovalAnswer
 from ._approvals import Approvals
 from ._asking import Asking, saying
 from ._batches import Batches
+from ._incoming import Incoming
 from ._manual_turns import ManualTurns
 from ._mcp_calls import MCP_HANDLERS, McpCalls
 from ._outputs import End, Output
@@ -44,9 +45,6 @@ MIN_TICK_S: Final = 0.010
 FIRST_HEARD_TICK_S: Final = 0.020
 """How often to look whether the first sample of an answer was heard."""
 
-MAX_UNREADABLE: Final = 20
-"""Unreadable messages in a row after which there is no point in going on."""
-
 FATAL_CODES: Final = frozenset(
     {
         "session_expired",
@@ -58,25 +56,7 @@ FATAL_CODES: Final = frozenset(
 )
 """Service errors after which the service hangs up."""
 
-_QUIET: Final = frozenset(
-    {
-        "conversation.item.done",
-        "conversation.item.retrieved",
-        "input_audio_buffer.cleared",
-        "mcp_list_tools.in_progress",
-        "output_audio_buffer.cleared",
-        "rate_limits.updated",
-        "response.audio_timestamp.done",
-        "response.content_part.added",
-        "response.content_part.done",
-        "response.function_call_arguments.delta",
-        "response.mcp_call_arguments.delta",
-    }
-)
-"""Messages that tell nothing which another does not tell; all others without a rule become MessageReceived."""
-
 _ROLES: Final[dict[str, Role]] = {"user": "user", "assistant": "assistant"}
-_SEEN: Final = 512  # event ids remembered, so that a repeated message counts once
 
 
 class Conversation:
@@ -99,10 +79,9 @@ class Conversation:
         self._manual = ManualTurns(self._step, self._turns, self._answers, self._history)
         self._typed = TypedItems(self._step, self._turns, self._answers.responses, self._history)
         self._updates = Updates(self._step, self._turns, self._answers)
-        self._seen: dict[str, None] = {}
+        self._incoming = Incoming(self._step)
         self._reported = State.CONNECTING
         self._start_by: float | None = None  # the service has to accept the configuration until then
-        self._unreadable = 0  # messages in a row that could not be read
         self._started = False
         self._ended = False
 
@@ -173,9 +152,7 @@ class Conversation:
     def receive(self, message: wire.Message, *, pending: int, now: float) -> list[Output]:
         """The service said something."""
         self._begin(pending, now)
-        if not self._ended and self._is_news(message.event_id):
-            if type(message) is not wire.Unreadable:
-                self._unreadable = 0
+        if not self._ended and self._incoming.is_news(message):
             _HANDLERS[type(message)](self, message)
         return self._end()
 
@@ -302,17 +279,6 @@ class Conversation:
             self._reported = state
         return self._step.take()
 
-    def _is_news(self, event_id: str | None) -> bool:
-        """Whether this is not a repetition of a message."""
-        if event_id is None:
-            return True
-        if event_id in self._seen:
-            return False
-        self._seen[event_id] = None
-        if len(self._seen) > _SEEN:
-            del self._seen[next(iter(self._seen))]
-        return True
-
     # --- the session ---
 
     def _on_session_created(self, message: wire.SessionCreated) -> None:
@@ -437,18 +403,9 @@ class Conversation:
         self._waiting.check()
         self._updates.check()
 
-    # --- messages without a rule of their own ---
-
-    def _on_unknown(self, message: wire.Unknown) -> None:
-        if message.type not in _QUIET:
-            self._step.tell(events.MessageReceived(message.type, message.data))
-
     def _on_unreadable(self, message: wire.Unreadable) -> None:
-        self._step.tell(events.MessageRejected(message.fault, message.size))
-        self._unreadable += 1
-        if self._unreadable >= MAX_UNREADABLE:
-            detail = f"{MAX_UNREADABLE} messages in a row could not be read; the last: {message.fault}"
-            self._finish(Verdict(EndReason.PROTOCOL, detail, "Check that the endpoint is a Voice Live service."))
+        if (verdict := self._incoming.on_unreadable(message)) is not None:
+            self._finish(verdict)
 
 
 def _part(name: str, handler: Callable[[Any, Any], None]) -> Callable[[Conversation, Any], None]:
@@ -478,6 +435,6 @@ _HANDLERS: Final[dict[type[Any], Callable[[Conversation, Any], None]]] = {
     wire.WordTimestamp: _part("_answers", Answers.on_word),
     wire.AudioDelta: _part("_answers", Answers.on_audio),
     wire.AudioDone: _part("_answers", Answers.on_audio_done),
-    wire.Unknown: Conversation._on_unknown,
+    wire.Unknown: _part("_incoming", Incoming.on_unknown),
     wire.Unreadable: Conversation._on_unreadable,
 }
