@@ -36,6 +36,10 @@ class SessionUse:
     _settings: Settings
     _tools: dict[str, Tool]
 
+    if TYPE_CHECKING:
+
+        def _current(self) -> Shell: ...
+
     async def update_session(self, **changes: Any) -> Mapping[str, Any]:
         """Change the session while talking, and return it as the service granted it.
 
@@ -53,15 +57,7 @@ class SessionUse:
         (the session then stays as it was); :class:`~voicelive_agent.errors.SessionLostError` when the call ends
         before it has answered; and RuntimeError when no call is running.
         """
-        asked = session_changes(changes)
-        shell: Shell = self._current()  # type: ignore[attr-defined]  # of UserInput, beside this in VoiceAgent
-        change = functools.partial(
-            changed_plan,
-            changes=asked,
-            backend=backend_of(self._settings.target),
-            is_audible=shell.is_audible,
-        )
-        return await shell.update(change)
+        return await self._change(session_changes(changes))
 
     async def set_tools(
         self,
@@ -78,10 +74,15 @@ class SessionUse:
         """
         own_tools = collect_tools(None, tools)
         choice = {} if tool_choice is None else session_changes({"tool_choice": tool_choice})
-        shell: Shell = self._current()  # type: ignore[attr-defined]  # as above
+        return await self._change(choice, own_tools)
+
+    async def _change(
+        self, changes: Mapping[str, Any], own_tools: Mapping[str, Tool] | None = None
+    ) -> Mapping[str, Any]:
+        shell = self._current()
         change = functools.partial(
             changed_plan,
-            changes=choice,
+            changes=changes,
             backend=backend_of(self._settings.target),
             own_tools=own_tools,
             is_audible=shell.is_audible,

@@ -107,15 +107,7 @@ def rank(output: Output) -> int:
     match output:
         case StopPlayback():
             return 0
-        case (
-            wire.UpdateSession()
-            | wire.CreateItem()
-            | wire.DeleteItem()
-            | wire.TruncateItem()
-            | wire.CommitInput()
-            | wire.CreateResponse()
-            | wire.CancelResponse()
-        ):
+        case _ if isinstance(output, wire.Request):
             return 1
         case Play() | FinishPlayback():
             return 2

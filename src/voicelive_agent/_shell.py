@@ -256,6 +256,10 @@ class Shell:
             self.error = self.error or error
 
     def _perform(self, output: Output) -> None:
+        if isinstance(output, wire.Request):
+            logger.debug("> %s", wire.request_type(output))
+            self._requests.put_nowait(wire.encode(output))
+            return
         match output:
             case Play():
                 if self._pump is not None:
@@ -267,17 +271,6 @@ class Shell:
                 if self._pump is not None:
                     with self._sink_border():
                         self._pump.stop()
-            case (
-                wire.UpdateSession()
-                | wire.CreateItem()
-                | wire.DeleteItem()
-                | wire.TruncateItem()
-                | wire.CommitInput()
-                | wire.CreateResponse()
-                | wire.CancelResponse()
-            ):
-                logger.debug("> %s", wire.request_type(output))
-                self._requests.put_nowait(wire.encode(output))
             case CallTool() | ApprovalRequest():
                 if self._tasks is not None:
                     self._tasks.start_soon(self._guard, self.tool_runs.begin(output))
