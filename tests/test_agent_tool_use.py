@@ -369,6 +369,30 @@ async def test_a_model_that_calls_for_ever_has_to_answer(model: str) -> None:
     assert choices == [None, None, None, "none"]
 
 
+@PROFILES
+@virtual
+async def test_a_tool_that_lets_itself_be_called_comes_to_an_end(model: str) -> None:
+    class Recursive(Recorder):
+        max_tool_rounds = 3
+
+        @tool
+        async def look(self) -> str:
+            """Look, and look again."""
+            return f"seen: {await self.respond()}"
+
+    line = Line(lambda: EmulatorSession(model=model, brain=Restless()))
+    agent = Recursive(line, target=model)
+    async with calling(agent):
+        agent.send_text("go")
+        await agent.until(lambda: agent.all(AgentSpoke))
+        await agent.reach(State.READY)
+    assert set(spoken(agent)) == {"I give up."}
+    # Each call may lead to two: by its respond(), and by the response about its result.
+    assert 3 <= len(agent.all(ToolFinished)) < 2**3
+    assert {event.output for event in agent.all(ToolFinished)} == {"seen: dropped"}
+    assert ToolRoundsExceeded(3, ("look",)) in agent.all(ToolRoundsExceeded)
+
+
 @pytest.mark.parametrize(
     "settings",
     [

@@ -229,6 +229,25 @@ def test_a_model_that_calls_again_and_again_has_to_answer() -> None:
     assert d.state() is State.READY
 
 
+def test_a_response_that_a_tool_asks_for_is_a_round_of_its_own() -> None:
+    """A tool that awaits respond(), which calls the same tool, would go on for ever."""
+    d = driver(max_tool_rounds=2)
+    call_tools(d, "look")
+    d.respond({}, ticket=1)
+    d.granted("resp_2")
+    d.call("deeper", "look", "resp_2")
+    d.done("resp_2")
+    d.respond({}, ticket=2)
+    d.granted("resp_3")
+    d.call("too deep", "look", "resp_3")
+    d.done("resp_3")
+    assert d.one(ToolRoundsExceeded) == ToolRoundsExceeded(2, ("look",))
+    assert d.asked(last=True) == ["conversation.item.create"]
+    for call in ("deeper", "look"):
+        d.finish_tool(call)
+    assert params(d)[-1] == {"tool_choice": "none"}
+
+
 def choosing(choice: object) -> Driver:
     the_plan = plan(tools=["look"])
     return Driver(replace(the_plan, session={**the_plan.session, "tool_choice": choice})).start()

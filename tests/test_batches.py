@@ -81,6 +81,20 @@ def test_rounds_are_counted_along_the_results() -> None:
     assert batches.rounds == 0
 
 
+def test_what_is_asked_for_while_calls_run_is_deeper_than_they_are() -> None:
+    batches = Batches()
+    assert batches.depth == 0
+    batches.begin("a", "r", rounds=0)
+    batches.begin("b", "s", rounds=3)
+    assert batches.depth == 4
+    batches.finish("b", turn=1)
+    assert batches.depth == 1
+    batches.spoken()
+    assert batches.depth == 1
+    batches.drop("a")
+    assert batches.depth == 0
+
+
 def test_at_the_end_nothing_is_open_or_due() -> None:
     batches = begun(("a", "r"), ("b", "s"))
     batches.finish("a", turn=1)

@@ -316,6 +316,13 @@ def test_at_the_end_a_call_that_waits_for_an_approval_is_given_up_like_one_that_
 # --- how often, and which -------------------------------------------------------------------------------------
 
 
+def test_what_is_asked_for_while_a_tool_runs_is_a_round_deeper() -> None:
+    calls = ToolCalls(Step(plan(tools=["book"])))
+    assert calls.depth == 0
+    calls.called([call("c")], batch="r", turn=1, rounds=1)
+    assert calls.depth == 2
+
+
 def test_rounds_are_counted_from_one_response_to_the_next() -> None:
     calls = ToolCalls(Step(plan(tools=["book"], max_tool_rounds=2)))
     calls.called([call("c1")], batch="r1", turn=1)

@@ -203,11 +203,12 @@ class Answers:
         if response.dropped or info.status != "completed":
             self._step.out += self._tools.not_run(calls.values())
         else:
+            want = response.want or Want()
             self._step.out += self._tools.called(
                 calls.values(),
                 batch=response.id,
                 turn=self._turns.number,
-                rounds=response.want.rounds if response.want is not None else 0,
+                rounds=max(want.rounds, want.depth),
                 filled=self._step.plan.service_fills and self._said(response),
             )
 

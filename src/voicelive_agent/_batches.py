@@ -50,6 +50,11 @@ class Batches:
         """How many rounds of calls a response speaks about that is asked for now."""
         return 1 + max((self._rounds.get(batch, 0) for batch in self._unspoken), default=-1)
 
+    @property
+    def depth(self) -> int:
+        """How many rounds of calls lead to what is asked for now: perhaps by a tool that still runs."""
+        return 1 + max((self._rounds[batch] for batch in self._open.values()), default=-1)
+
     def spoken(self) -> None:
         """A response was created: it knows all results so far."""
         self._unspoken.clear()

@@ -187,7 +187,7 @@ class Conversation:
         self, params: Mapping[str, Any], *, ticket: int | None, silent: bool, pending: int, now: float
     ) -> list[Output]:
         """Let the model answer with these parameters; ``silent``: nobody is to notice, its text is given back."""
-        return self._want(Want(params, ticket, silent=silent), pending, now)
+        return self._want(Want(params, ticket, silent=silent, depth=self._tools.depth), pending, now)
 
     def _want(self, want: Want, pending: int, now: float) -> list[Output]:
         self._begin(pending, now)

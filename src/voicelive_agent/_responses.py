@@ -32,6 +32,7 @@ class Want:
     event_id: str = ""
     attempts: int = 0
     rounds: int = 0  # of calls whose results it speaks about, one because of the other
+    depth: int = 0  # of calls that it was asked for in the midst of: a tool may wait for it
     filler: bool = False  # said while a tool runs, and of no use any later
     unwanted: bool = False  # it is asked for already, and yet not to be said any more
 

@@ -77,6 +77,11 @@ class ToolCalls:
         return self._batches.rounds
 
     @property
+    def depth(self) -> int:
+        """How many rounds of calls lead to what is asked for while these run."""
+        return self._batches.depth
+
+    @property
     def exhausted(self) -> bool:
         """Whether the response that is asked for now has to do without tools."""
         return self.rounds >= self._step.plan.max_tool_rounds
