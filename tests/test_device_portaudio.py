@@ -50,7 +50,18 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Iterator[Make]:
     monkeypatch.setattr(portaudio, "_open", set())
     yield make
     atexit.unregister(portaudio._spare_hanging)
-    portaudio._guard_exit.cache_clear()
+    atexit.unregister(portaudio._leave)
+    portaudio._call_at_exit.cache_clear()
+
+
+@pytest.fixture
+def leaving(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The end of the process may be played, and is taken back."""
+    monkeypatch.setattr(portaudio, "EXIT_S", 0.01)
+    monkeypatch.setattr(portaudio, "_turn", threading.Lock())
+    yield
+    portaudio._leave.cache_clear()
+    portaudio._leaving.clear()
 
 
 def resolve(*arguments: Any, **options: Any) -> Wiring:
@@ -326,21 +337,29 @@ def test_devices_are_looked_for_again_only_if_that_closes_nothing(machine: Make)
     other.close()
 
 
+@pytest.fixture
+def spared(leaving: None) -> Iterator[list[object]]:
+    """What was taken out of the exit."""
+    spared: list[object] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(atexit, "unregister", spared.append)
+        yield spared
+
+
+def test_at_the_exit_sounddevice_closes_what_is_open(machine: Make, spared: list[object]) -> None:
+    machine(MIC)
+    Started("input").begin()
+    portaudio._spare_hanging()
+    assert spared == []
+
+
 def test_a_stream_that_hangs_when_it_is_closed_does_not_keep_the_process(
-    machine: Make, monkeypatch: pytest.MonkeyPatch
+    machine: Make, spared: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the exit sounddevice would try once more."""
     system = machine(MIC)
-    spared: list[object] = []
-    monkeypatch.setattr(atexit, "unregister", spared.append)
     stream = Started("input")
     stream.begin()
-    monkeypatch.setattr(portaudio, "EXIT_S", 0.01)
-    monkeypatch.setattr(portaudio, "_turn", threading.Lock())  # which the exit keeps
-    portaudio._spare_hanging()
-    assert spared == []
-    monkeypatch.setattr(portaudio, "_turn", threading.Lock())
-
     closing, hangs = threading.Event(), threading.Event()
 
     def hang() -> None:
@@ -356,26 +375,39 @@ def test_a_stream_that_hangs_when_it_is_closed_does_not_keep_the_process(
     hangs.set()
 
 
-def test_the_exit_waits_for_a_call_that_is_being_made_and_lets_nobody_in_after_it(
-    machine: Make, monkeypatch: pytest.MonkeyPatch
+def test_a_stream_that_hangs_and_is_not_waited_for_any_more_does_not_keep_the_process_either(
+    machine: Make, spared: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    machine(MIC)
+    stream = Started("input")
+    stream.begin()
+    monkeypatch.setattr(stream, "_unwanted", True)  # and another lock is in use
+    portaudio._spare_hanging()
+    assert spared == [sys.modules["sounddevice"]._exit_handler]
+
+
+def test_the_exit_waits_for_who_is_in_portaudio_and_lets_nobody_in_after_that(
+    machine: Make, spared: list[object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Ctrl-C while a device is being opened: to unload PortAudio under the thread that opens it crashes."""
     machine(MIC)
-    spared: list[object] = []
-    monkeypatch.setattr(atexit, "unregister", spared.append)
-    monkeypatch.setattr(portaudio, "_turn", turn := threading.Lock())
-    turn.acquire()
-    leaving = threading.Thread(target=portaudio._spare_hanging)
-    leaving.start()
-    assert leaving.is_alive()
-    turn.release()
-    leaving.join(10)
+    monkeypatch.setattr(portaudio, "EXIT_S", 10)
+    portaudio._turn.acquire()
+    exits = threading.Thread(target=portaudio._spare_hanging)
+    exits.start()
+    assert exits.is_alive()
+    portaudio._turn.release()
+    exits.join(10)
     assert spared == []
-    assert turn.locked()
+    assert portaudio._turn.locked()
+    portaudio._leave()  # the other one: it does not wait for itself
 
-    monkeypatch.setattr(portaudio, "EXIT_S", 0.01)
-    portaudio._spare_hanging()  # this one hangs
-    assert spared == [sys.modules["sounddevice"]._exit_handler]
+
+def test_who_has_loaded_portaudio_when_the_process_ends_opens_nothing(machine: Make, leaving: None) -> None:
+    machine(MIC)
+    portaudio._leaving.set()
+    with pytest.raises(AudioDeviceError, match="The program is ending"):
+        list_devices()
 
 
 def test_one_call_at_a_time_but_one_that_hangs_stops_the_others_only_once(

@@ -44,7 +44,7 @@ def system(monkeypatch: pytest.MonkeyPatch) -> Iterator[SoundSystem]:
     )
     monkeypatch.setitem(sys.modules, "sounddevice", made.module)
     monkeypatch.setattr(_device_portaudio, "_open", set())
-    monkeypatch.setattr(_device_portaudio, "_guard_exit", lambda: None)
+    monkeypatch.setattr(_device_portaudio, "_call_at_exit", lambda act: None)
 
     async def aside(work: Callable[[], Any], *, limit_s: float) -> Any:
         await anyio.lowlevel.checkpoint()

@@ -103,6 +103,7 @@ def _portaudio() -> Iterator[Any]:
     """The module, loaded, and nobody else in it. AudioDeviceError where PortAudio is missing."""
     turn = _take_turn()
     try:
+        _call_at_exit(_leave)  # before sounddevice's own: what is registered first is called last
         try:
             import sounddevice
         except OSError as missing:
@@ -110,7 +111,9 @@ def _portaudio() -> Iterator[Any]:
                 "The PortAudio library is missing:",
                 hint="install it with `apt install libportaudio2` or `brew install portaudio`.",
             ) from missing
-        _guard_exit()
+        _call_at_exit(_spare_hanging)
+        if _leaving.is_set():
+            raise AudioDeviceError("The program is ending:", hint="no device is opened any more.")
         yield sounddevice
     finally:
         turn.release()
@@ -435,17 +438,31 @@ def block_frames(rate: int, block_ms: int) -> int:
     return max(1, rate * block_ms // 1000)
 
 
+# --- the end of the process -----------------------------------------------------------------------------------
+
+_leaving = threading.Event()
+
+
 @functools.cache
-def _guard_exit() -> None:
-    """Once, and after ``sounddevice`` is imported: what is registered last is called first."""
-    atexit.register(_spare_hanging)
+def _call_at_exit(act: Callable[[], object]) -> None:
+    """Once."""
+    atexit.register(act)
+
+
+@functools.cache
+def _leave() -> bool:
+    """Let nobody into PortAudio any more, and wait for who is in it; False if that one hangs.
+
+    A thread that loads it or opens a device (when Ctrl-C comes) crashes if it is unloaded meanwhile, be it by
+    sounddevice's own exit or by the end of the process.
+    """
+    _leaving.set()
+    return _turn.acquire(timeout=EXIT_S)  # and it is not given back
 
 
 def _spare_hanging() -> None:
-    """At the exit sounddevice unloads PortAudio: not while a thread is in it (Ctrl-C while a device is opened),
-    which crashes; and not where a stream hangs, which would keep the process for ever."""
+    """Keep sounddevice from unloading PortAudio under a thread, and from waiting for a stream that hangs."""
     import sounddevice as sd
 
-    idle = _turn.acquire(timeout=EXIT_S)  # and not given back: nobody else gets into it any more
-    if not idle or any(stream.closing for stream in _open):
+    if not _leave() or any(stream.closing for stream in _open):
         atexit.unregister(sd._exit_handler)
