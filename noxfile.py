@@ -23,7 +23,7 @@ WHOLE = "e2e or audio or browser"
 ALONE = "alone or audio"
 """The marks of those that measure milliseconds."""
 WORKERS = str(max(2, (os.cpu_count() or 1) * 3 // 2))
-"""Processes of the suite: more than processors, since a third of its time is waiting for sockets."""
+"""Processes of the tests: more than processors, since a third of its time is waiting for sockets."""
 
 NO_TESTS = 5
 """What pytest exits with where there is no such test."""
@@ -73,8 +73,10 @@ def tests(session: nox.Session) -> None:
     """The test suite on every Python at hand; on the first one also the coverage of each module."""
     _install_with_speech(session)
     # A file stays on one processor: some load a model.
-    suite = ("-m", "pytest", "-m", f"not ({WHOLE})", "-n", WORKERS, "--dist", "loadfile", *session.posargs)
-    if session.python != PYTHONS[0]:
+    is_first = session.python == PYTHONS[0]
+    left_out = WHOLE if is_first else f"{WHOLE} or once"
+    suite = ("-m", "pytest", "-m", f"not ({left_out})", "-n", WORKERS, "--dist", "loadfile", *session.posargs)
+    if not is_first:
         session.run("python", *suite)
         return
     measured = session.env["COVERAGE_FILE"] = str(Path(session.create_tmp()).resolve() / "coverage")
@@ -88,9 +90,9 @@ def e2e(session: nox.Session) -> None:
     """The whole program as a user installs it: sockets, real time, a sound card, a browser, the demo."""
     session.install(".[emulator]", *_group("test"), *_group("voices"))
     codes = [0, NO_TESTS] if session.posargs else [0]  # all of the wanted ones may be of one kind
-    beside_another = ("-n", "2", "--dist", "loadfile")
+    beside_others = ("-n", WORKERS, "--dist", "loadfile")
     session.run(
-        "pytest", "-m", f"({WHOLE}) and not ({ALONE})", *beside_another, *session.posargs, success_codes=codes
+        "pytest", "-m", f"({WHOLE}) and not ({ALONE})", *beside_others, *session.posargs, success_codes=codes
     )
     session.run("pytest", "-m", f"({WHOLE}) and ({ALONE})", *session.posargs, success_codes=codes)
     session.run("voicelive-agent", "demo", "--fast", "--out", session.create_tmp())

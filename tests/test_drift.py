@@ -180,6 +180,7 @@ async def hold(microphone_off: float, speaker_off: float) -> Day:
 
 
 pytestmark = [
+    pytest.mark.once,
     pytest.mark.timeout(300),  # of a day: it is minutes where the machine has other things to do
     pytest.mark.no_cover,  # other tests run these lines; to trace them for eight hours takes far longer
 ]

@@ -16,7 +16,7 @@ from voicelive_agent.emulator.speech.ears import WhisperEars, says_everything_tw
 from voicelive_agent.emulator.speech.normalise import word_errors
 from voicelive_agent.errors import ConfigurationError
 
-pytestmark = pytest.mark.speech
+pytestmark = [pytest.mark.speech, pytest.mark.once]
 
 RATE = 16_000
 

@@ -21,7 +21,7 @@ from voicelive_agent.errors import ConfigurationError
 if TYPE_CHECKING:
     from voicelive_agent.emulator.speech.ears import WhisperEars
 
-pytestmark = pytest.mark.speech
+pytestmark = [pytest.mark.speech, pytest.mark.once]
 
 LONG = (
     "You said: and mister john dashwood had then leisure to consider how much there might be prudently in his "
