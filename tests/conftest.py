@@ -67,6 +67,7 @@ def anyio_backend() -> str:
 @pytest.fixture
 async def nothing_left(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """No task, no open HTTP session, no ResourceWarning, nothing reported to the event loop."""
+    gc.freeze()  # only what the test makes is to be collected
     loop = asyncio.get_running_loop()
     complaints: list[object] = []
     sessions: list[aiohttp.ClientSession] = []

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import gc
 import json
-import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
 
 from voicelive_agent import (
@@ -57,7 +54,6 @@ from .agent_driver import (
     check_story,
     emulated,
     eventually,
-    leftover_tasks,
     silence,
     sink,
     source,
@@ -68,29 +64,7 @@ from .faultserver import CREATED, FaultServer, Peer, Script, closed_port
 UPDATED = {"type": "session.updated", "event_id": "event_2", "session": {"id": "sess_1"}}
 
 
-@pytest.fixture(autouse=True)
-async def _nothing_left(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    """No task, no open HTTP session, nothing reported to the event loop or to nobody."""
-    gc.freeze()  # only what the test makes is to be collected
-    complaints: list[object] = []
-    sessions: list[aiohttp.ClientSession] = []
-    make_session = aiohttp.ClientSession.__init__
-
-    def remember(session: aiohttp.ClientSession, *args: Any, **options: Any) -> None:
-        make_session(session, *args, **options)
-        sessions.append(session)
-
-    monkeypatch.setattr(aiohttp.ClientSession, "__init__", remember)
-    monkeypatch.setattr(sys, "unraisablehook", lambda args: complaints.append(args.exc_value))
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-    yield
-    for _ in range(3):  # connection_lost comes one turn of the loop after close()
-        await asyncio.sleep(0)
-    assert all(session.closed for session in sessions)
-    sessions.clear()
-    gc.collect()
-    assert not complaints
-    assert not leftover_tasks()
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 # --- with the emulator ---------------------------------------------------------------------------------------
