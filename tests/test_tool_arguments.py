@@ -6,7 +6,6 @@ import datetime as dt
 import enum
 import json
 import uuid
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal, TypedDict
@@ -18,7 +17,9 @@ from hypothesis import strategies as st
 
 from voicelive_agent._tool import collect_tools
 from voicelive_agent.errors import ToolError
-from voicelive_agent.tools import Tool, tool
+from voicelive_agent.tools import tool
+
+from .tool_driver import Picky, made
 
 
 class Size(enum.Enum):
@@ -39,24 +40,6 @@ class Guest:
 
 class Menu(msgspec.Struct):
     dishes: dict[str, float] = msgspec.field(default_factory=dict)
-
-
-@dataclass
-class Picky:
-    """Raises when it is made."""
-
-    value: int
-
-    def __post_init__(self) -> None:
-        if self.value == 1:
-            raise ValueError("one is too few")
-        raise LookupError("nothing is right")
-
-
-def made(function: Callable[..., object]) -> Tool:
-    """The tool of one function."""
-    (one,) = collect_tools(None, [function]).values()
-    return one
 
 
 @tool

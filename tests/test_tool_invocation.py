@@ -10,7 +10,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 
 import anyio
 import anyio.lowlevel
@@ -20,31 +19,11 @@ from voicelive_agent._tool import collect_tools
 from voicelive_agent._tool_invocation import ToolResult, run_tool, wrong_arguments
 from voicelive_agent._tool_threads import ToolThreads
 from voicelive_agent.errors import ToolError
-from voicelive_agent.tools import Tool, ToolContext, tool
+from voicelive_agent.tools import ToolContext, tool
+
+from .tool_driver import Picky, context, made
 
 WAIT_S = 20.0  # how long a test waits for what must happen; reached only when it fails
-
-
-@dataclass
-class Picky:
-    """Raises when it is made."""
-
-    value: int
-
-    def __post_init__(self) -> None:
-        if self.value == 1:
-            raise ValueError("one is too few")
-        raise LookupError("nothing is right")
-
-
-def made(function: Callable[..., object]) -> Tool:
-    """The tool of one function."""
-    (one,) = collect_tools(None, [function]).values()
-    return one
-
-
-def context() -> ToolContext:
-    return ToolContext(agent=None, call_id="call_1", name="it")
 
 
 @pytest.fixture

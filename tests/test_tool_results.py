@@ -5,16 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import enum
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import msgspec
 import pytest
 
-from voicelive_agent._tool import collect_tools
 from voicelive_agent._tool_invocation import ToolResult, run_tool
 from voicelive_agent._tool_threads import ToolThreads
-from voicelive_agent.tools import Tool, ToolContext
+
+from .tool_driver import context, made
 
 
 class Size(enum.Enum):
@@ -34,16 +34,6 @@ class Guest:
 
 class Menu(msgspec.Struct):
     dishes: dict[str, float] = msgspec.field(default_factory=dict)
-
-
-def made(function: Callable[..., object]) -> Tool:
-    """The tool of one function."""
-    (one,) = collect_tools(None, [function]).values()
-    return one
-
-
-def context() -> ToolContext:
-    return ToolContext(agent=None, call_id="call_1", name="it")
 
 
 @pytest.fixture

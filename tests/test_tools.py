@@ -17,7 +17,9 @@ import pytest
 
 from voicelive_agent._tool import collect_tools
 from voicelive_agent.errors import ConfigurationError
-from voicelive_agent.tools import Tool, ToolContext, tool
+from voicelive_agent.tools import ToolContext, tool
+
+from .tool_driver import made
 
 if TYPE_CHECKING:
     from decimal import Decimal as Hidden
@@ -26,12 +28,6 @@ if TYPE_CHECKING:
 class Size(enum.Enum):
     SMALL = "small"
     LARGE = "large"
-
-
-def made(function: Callable[..., object]) -> Tool:
-    """The tool of one function."""
-    (one,) = collect_tools(None, [function]).values()
-    return one
 
 
 # --- what the model is told --------------------------------------------------------------------------------
