@@ -22,7 +22,7 @@ pytest.importorskip("wsproto", reason="wsproto is not installed")
 from .lab_app import App, running
 
 if TYPE_CHECKING:
-    from playwright.async_api import Page
+    from playwright.async_api import Page, Route
 
 pytestmark = [
     pytest.mark.browser,
@@ -137,6 +137,22 @@ async def test_no_serious_fault_of_access(service: Server, tmp_path: Path) -> No
         await anna.page.click("#start")
         await anna.sees("assistant_speaking")
         assert await faults(anna.page) == []
+
+
+async def test_start_waits_until_the_server_has_told_the_state(service: Server) -> None:
+    told = anyio.Event()
+    async with running(service.url) as app, chromium(None) as browser:
+        page = await browser.new_page()
+
+        async def late(route: Route) -> None:
+            await told.wait()
+            await route.continue_()
+
+        await page.route("**/events", late)
+        await page.goto(app.url)
+        assert await page.is_disabled("#start")
+        told.set()
+        await until(lambda: page.is_enabled("#start"))
 
 
 async def test_without_a_microphone_no_session_is_opened(service: Server) -> None:

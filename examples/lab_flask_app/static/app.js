@@ -124,6 +124,7 @@ stop.onclick = async () => {
 
 interrupt.onclick = () => post('/interrupt').catch((error) => failed(`${error}`));
 
+// Start is enabled by the first status that comes: it would end what was begun before it.
 const events = new EventSource('/events');
 events.onmessage = receive;
 events.onerror = () => log('warn', 'The server is not there; trying again.');
