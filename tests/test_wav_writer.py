@@ -130,6 +130,12 @@ class TestGrowing:
             with pytest.raises(ValueError, match="cannot append -1 frames"):
                 writer.write_silence(-1)
 
+    @pytest.mark.parametrize("name", ["answer.mp3", "answer.FLAC", "answer.ogg"])
+    def test_a_name_of_another_kind_of_audio(self, tmp_path: Path, name: str) -> None:
+        with pytest.raises(AudioFileError, match=r"only WAV files can be written\. Name it .*answer\.wav,"):
+            WavWriter(tmp_path / name, RATE)
+        assert not (tmp_path / name).exists()
+
     def test_a_directory_that_is_not_there(self, tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             WavWriter(tmp_path / "missing" / "out.wav", RATE)

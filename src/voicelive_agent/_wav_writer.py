@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self, TypeAlias
 
 from .audio import AudioFormat
+from .errors import AudioFileError
 
 __all__ = ["WavWriter"]
 
@@ -19,6 +20,7 @@ StrPath: TypeAlias = str | os.PathLike[str]
 _DS64_AT = 12
 _DATA_SIZE_AT = 76
 _AUDIO_AT = 80
+_OTHER_KINDS = (".aac", ".aiff", ".flac", ".m4a", ".mp3", ".mp4", ".oga", ".ogg", ".opus", ".webm", ".wma")
 _IN_DS64 = 0xFFFF_FFFF  # in a size of 32 bits: look into ds64
 
 
@@ -27,13 +29,17 @@ class WavWriter:
 
     The samples are written first, then the header that counts them: if the process is killed or the disk is full,
     the file holds all whole writes before. From 4 GiB on it is RF64. Silence costs nothing until sound follows: it
-    is a hole in the file, where the system knows holes. OSError if the file cannot be created or written.
+    is a hole in the file, where the system knows holes. OSError if the file cannot be created or written;
+    AudioFileError if its name is that of another kind of audio.
     """
 
     def __init__(self, path: StrPath, rate: int, channels: int = 1) -> None:
         self.path: Path = Path(path)
         self.format: AudioFormat = AudioFormat(rate=rate, channels=channels)
         self.frames: int = 0
+        if self.path.suffix.lower() in _OTHER_KINDS:
+            hint = f"Name it {self.path.with_suffix('.wav')}, and convert it afterwards."
+            raise AudioFileError(path, "only WAV files can be written.", hint=hint)
         self._file = self.path.open("wb", buffering=0)  # what a buffer could not write, its close() tries again
         try:
             self._describe()

@@ -161,7 +161,8 @@ class WavSink:
 
     The file (mono 16-bit PCM at ``rate``) runs from opening to closing, with silence where nothing was played
     and nothing of what was flushed. ``speed`` is how fast the listener hears, in seconds of audio per second
-    of ``clock``. OSError if the file cannot be created.
+    of ``clock``. OSError if the file cannot be created, AudioFileError if its name is that of another kind of
+    audio (``.mp3``).
 
     A full disk ends the recording but not the call: ``pending`` goes on as before, ``error`` says what
     happened, and :meth:`close` raises it once. Close it, or use ``async with``.
