@@ -532,6 +532,19 @@ def test_messages_about_unknown_calls_are_left_alone() -> None:
     assert driver.all(MessageReceived) + driver.all(McpCalled) + driver.all(ApprovalRequest) == []
 
 
+def test_a_question_that_is_repeated_after_a_thousand_others() -> None:
+    driver = library()
+    driver.user_speaks()
+    driver.created()
+    question = {"type": "mcp_approval_request", "server_label": "library", "name": "reserve", "arguments": "{}"}
+    driver.item(id="first", **question)
+    for number in range(1_001):
+        driver.item(id=f"q{number}", **question)
+    asked = len(driver.all(ApprovalRequest))
+    driver.item(id="first", **question)
+    assert len(driver.all(ApprovalRequest)) == asked == 1_002
+
+
 def test_a_call_whose_creation_is_told_before_its_response() -> None:
     driver = library()
     driver.user_speaks()

@@ -193,7 +193,7 @@ class McpCalls:
         return [call for call in self._open.values() if call.batch == response_id]
 
     def _is_news(self, item_id: str) -> bool:
-        if item_id in self._known:
+        if item_id in self._known or item_id in self._open:  # what is open may be older than what is known
             return False
         self._known[item_id] = None
         if len(self._known) > _MAX_KNOWN:
