@@ -17,7 +17,7 @@ async def nothing_left() -> AsyncIterator[None]:
     loop.set_exception_handler(lambda _, context: complaints.append(f"{context['message']}: {context}"))
     yield
     loop.set_exception_handler(None)
-    for _ in range(20):  # transports take a few turns of the loop to close
+    for _ in range(200):  # transports take a few turns of the loop to close, and a busy machine its time
         if not leftover_tasks():
             break
         await asyncio.sleep(0.05)

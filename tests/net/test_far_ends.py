@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from random import Random
@@ -111,6 +112,7 @@ async def test_twilio_sends_a_mark_back_when_the_audio_before_it_was_played() ->
         await server.connected.wait()
         stream = {"streamSid": phone.stream_sid}
         await server.send(event="mark", **stream, mark={"name": "nothing before"})
+        await eventually(lambda: server.all("mark"))  # else the audio may have begun before it is sent back
         await server.send(event="media", **stream, media={"payload": encoded(b"a" * 800)})
         await server.send(event="mark", **stream, mark={"name": "100 ms"})
         await server.send(event="media", **stream, media={"payload": encoded(b"b" * 400)})
@@ -118,7 +120,7 @@ async def test_twilio_sends_a_mark_back_when_the_audio_before_it_was_played() ->
         await eventually(lambda: len(server.all("mark")) == 3)
     assert [name for name, _ in phone.marks] == ["nothing before", "100 ms", "150 ms"]
     positions = [position for _, position in phone.marks]
-    assert positions[0] < 800
+    assert positions[0] == 0
     assert positions[1] >= 800
     assert positions[2] == 1200
     assert [message["mark"]["name"] for message in server.all("mark")] == [name for name, _ in phone.marks]
@@ -142,7 +144,8 @@ async def test_twilio_clears_and_sends_all_marks_back_at_once() -> None:
         await server.send(event="media", **stream, media={"payload": encoded(b"d" * 80)})
         await phone.heard(heard / 8 + 10)
     assert phone.line.played == b"a" * heard + b"d" * 80
-    assert 320 <= heard < 8000
+    assert 320 <= heard < 80_000
+    assert phone.line.dropped == 240_000 - heard
 
 
 async def test_acs_says_what_it_documents() -> None:
@@ -176,7 +179,7 @@ async def test_acs_plays_and_stops(pascal: bool) -> None:
 
     async with serving() as server, FarAcs(server.url, rate=24_000) as phone:
         await server.connected.wait()
-        audio = names(data=encoded(b"ab" * 24_000))
+        audio = names(data=encoded(b"ab" * 240_000))  # ten seconds
         await server.send(**names(kind="AudioData", audioData=audio, stopAudio=None))
         await phone.heard(30)
         await server.send(**names(kind="StopAudio", audioData=None, stopAudio={}))
@@ -184,6 +187,7 @@ async def test_acs_plays_and_stops(pascal: bool) -> None:
         [heard] = [cut.heard for cut in phone.cuts]
         await asyncio.sleep(0.03)
     assert phone.line.played == b"ab" * (heard // 2)
+    assert phone.line.dropped == 480_000 - heard > 0
     assert phone.most_waiting > 40_000
 
 
@@ -193,11 +197,13 @@ async def test_a_page_says_what_the_dialect_defines_and_reports_what_it_rendered
         async with FarBrowser(server.url, rate=24_000) as page:
             await server.send(type="ready", rate=24_000, generation=0)
             await page.say(said)
-            await server.ws.send_bytes(b"ab" * 12_000)  # half a second
+            began = time.monotonic()
+            await server.ws.send_bytes(b"ab" * 240_000)  # ten seconds
             await server.send(type="ping", id=7)
-            await page.heard(220)
+            await eventually(lambda: len(server.all("played")) >= 3)
             await server.send(type="flush", generation=1)
             await page.until(lambda: page.cuts)
+            took_s = time.monotonic() - began
             await server.ws.send_bytes(b"cd" * 1_200)  # 50 ms
             await eventually(lambda: any(each["generation"] for each in server.all("played")))
             await page.heard(page.ms(page.cuts[0].heard) + 50)
@@ -213,7 +219,7 @@ async def test_a_page_says_what_the_dialect_defines_and_reports_what_it_rendered
     assert heard // 2 % 128 == 0  # whole quanta
     old = [each["samples"] for each in server.all("played") if each["generation"] == 0]
     assert old == sorted(set(old))
-    assert 2 <= len(old) <= 5
+    assert 3 <= len(old) <= took_s / 0.05 + 1  # no more of them than one every 50 ms
     assert old[-1] <= heard // 2
 
 
@@ -221,8 +227,6 @@ async def test_a_page_that_buffers_waits_and_one_without_reports_says_nothing() 
     async with serving() as server, FarBrowser(server.url, hello={}, buffer_ms=200, reports=False) as page:
         await server.connected.wait()
         await server.ws.send_bytes(b"ab" * 2_400)
-        await page.until(lambda: page.received)
-        assert page.line.waiting == 0
         await page.heard(100)
     (began, _), *_ = page.line.sounds
     assert page.cuts == []
