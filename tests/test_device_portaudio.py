@@ -479,14 +479,16 @@ async def test_work_whose_waiter_was_cancelled_is_left_alone() -> None:
 
 
 def test_work_that_outlives_the_loop_ends_in_peace() -> None:
-    release, threads = threading.Event(), []
+    begun, release, threads = threading.Event(), threading.Event(), []
 
     def work() -> None:
         threads.append(threading.current_thread())
+        begun.set()
         assert release.wait(10)
 
     with pytest.raises(TimeoutError):
         anyio.run(lambda: aside(work, limit_s=0.01))
+    assert begun.wait(10)  # it may be later than the loop's end
     release.set()
     threads[0].join(10)
     assert not threads[0].is_alive()
