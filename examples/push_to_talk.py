@@ -4,7 +4,7 @@
     AZURE_VOICELIVE_ENDPOINT=emulator python examples/push_to_talk.py
 
 Talk while the agent speaks and it falls silent. With two names, ``push_to_talk.py question.wav answer.wav``, files
-take the place of microphone and speaker: press Enter at once, and the end of the question ends the turn.
+take the place of microphone and speaker: the question begins when you press Enter, and its end ends the turn.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 from voicelive_agent import (
@@ -66,16 +67,35 @@ class Walkie(VoiceAgent):
         print("agent:", event.text)
 
 
+class Question(FileSource):
+    """A recorded person, who begins to speak when the button is pressed."""
+
+    def __init__(self, path: str, walkie: Walkie) -> None:
+        super().__init__(path)
+        self.pressed = asyncio.Event()
+        walkie.on(StateChanged, self.on_state_changed)
+
+    def on_state_changed(self, event: StateChanged) -> None:
+        if event.new is State.LISTENING:
+            self.pressed.set()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        await self.pressed.wait()
+        async for block in super().__aiter__():
+            yield block
+
+
 async def talk(*files: str) -> None:
     """With microphone and speaker, or with these two files."""
+    walkie = Walkie.from_env()
     async with AsyncExitStack() as devices:
         if files:
             question, answer = files
             speaker = await devices.enter_async_context(WavSink(answer))
-            await Walkie.from_env().run(FileSource(question), speaker)
+            await walkie.run(Question(question, walkie), speaker)
         else:
             loud = await devices.enter_async_context(Speaker())
-            await Walkie.from_env().run(await devices.enter_async_context(Microphone()), loud)
+            await walkie.run(await devices.enter_async_context(Microphone()), loud)
 
 
 if __name__ == "__main__":

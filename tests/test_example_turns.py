@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from pathlib import Path
 
 import anyio
@@ -37,11 +38,18 @@ async def test_push_to_talk(tmp_path: Path) -> None:
 
 
 async def test_push_to_talk_with_a_nervous_finger(tmp_path: Path) -> None:
-    """Enter twice at once is too short to be anything, and then the call ends with the recording."""
-    files = (str(RECORDING), str(tmp_path / "answer.wav"))
+    """Enter twice at once is too short to be anything, and then the call ends with the recording.
+
+    However late the second one comes: of 80 ms nobody can say more than is too short.
+    """
+    click = tmp_path / "click.wav"
+    with wave.open(str(RECORDING)) as recording, wave.open(str(click), "wb") as short:
+        short.setparams(recording.getparams())
+        short.writeframes(recording.readframes(recording.getframerate() * 80 // 1000))
+    files = (str(click), str(tmp_path / "answer.wav"))
     lines = await run_against(ScriptedBrain([]), "examples/push_to_talk.py", *files, words="\n\n")
-    assert lines[1:3] == ["(listening)", "(that was only 0 ms)"]
-    assert len(lines) == 3
+    assert lines[1] == "(listening)"
+    assert lines[2:] in [[f"(that was only {ms} ms)"] for ms in range(0, 100, 20)]
 
 
 async def test_kiosk(tmp_path: Path) -> None:
