@@ -68,10 +68,12 @@ class FarEnd:
 
     ``line`` is what its listener hears, ``sent`` the audio it has said, ``log`` every message of the server
     (JSON as dictionaries, audio as bytes). ``cuts`` are the times it was silenced, ``close_code`` how the
-    connection ended, None while it has not. Set ``delay_s`` first for a network that takes so long, each way.
+    connection ended, None while it has not. Set ``delay_s`` first for a network that takes so long, each way, and
+    ``catches_up`` for somebody whose late frames are not sent at once, but make all that follow late.
     """
 
     delay_s = 0.0
+    catches_up = True
 
     def __init__(self, url: str, line: Line, *, silence: bytes, headers: Mapping[str, str] | None = None) -> None:
         self.url = url
@@ -221,7 +223,7 @@ class FarEnd:
         self._tasks.append(asyncio.create_task(work))
 
     async def _speak(self) -> None:
-        """A frame every 20 ms, late ones at once: a telephone's clock does not wait."""
+        """A frame every 20 ms, mostly with late ones at once: a telephone's clock does not wait."""
         loop = asyncio.get_running_loop()
         due = loop.time()
         while not (self._leaving or self.closed.is_set()):
@@ -233,7 +235,7 @@ class FarEnd:
             frame += self._silence[len(frame) :]
             self.sent += frame
             await self.send_audio(frame)
-            due += FRAME_MS / 1000
+            due = (due if self.catches_up else loop.time()) + FRAME_MS / 1000
             await asyncio.sleep(max(0.0, due - loop.time()))
 
     async def _listen(self) -> None:
