@@ -258,8 +258,8 @@ async def lose(folder: Path, loss: str) -> Loss:
         card.add_microphone("desk_mic")
         card.add_speaker("desk_speaker")
         async with conversation(card, "raise") as (agent, _):
-            at = time.monotonic()
             LOSSES[loss](card)
+            at = time.monotonic()  # to take a device away is several programs, one after the other
             failed = await agent.until("failed")
             code = await agent.end()
     return Loss(failed["at"] - at, failed["error"], code, agent.errors)

@@ -28,7 +28,7 @@ from .recording import Recording, Samples
 
 RENDER_MS: Final = 2
 """The period of the card while it is recorded: null sinks render in pieces of what a recorder asks for."""
-START_S: Final = 5.0
+START_S: Final = 20.0
 PRIORITY: Final = -11
 """The same as PulseAudio's own."""
 _TOOLS = {"pulseaudio": "pulseaudio", "pactl": "pulseaudio-utils", "pacat": "pulseaudio-utils"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ async def test_half_duplex_hears_nothing_while_it_speaks(card: Card, settings: d
             await agent.until("StateChanged", new="State.READY")
             await agent.tell(say="Wait a moment.")
             speaking = await agent.until("StateChanged", new="State.SPEAKING")
-            humming = card.say(tone(300, 4.0, 16_000), 16_000)
+            humming = card.say(tone(300, 30.0, 16_000), 16_000)
             await asyncio.sleep(1.0)
             await agent.tell(interrupt=True)
             silenced = await agent.until("Interrupted")
@@ -57,7 +58,7 @@ async def test_half_duplex_hears_nothing_while_it_speaks(card: Card, settings: d
     during = service.between(speaking["at"] + 0.1, silenced["at"])
     assert len(during) > 16_000
     assert not during.any()
-    assert level(service.between(silenced["at"] + 0.4, silenced["at"] + 0.8)) > 1_000
+    assert level(service.between(silenced["at"] + 0.4, math.inf)) > 1_000
 
 
 async def test_the_service_is_asked_to_cancel_the_echo(card: Card) -> None:

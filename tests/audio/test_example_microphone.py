@@ -55,7 +55,7 @@ async def test_microphone(card: Card) -> None:
                 assert (await line(process, "(cut off")).startswith("(cut off after 'One")
                 process.send_signal(signal.SIGINT)
                 assert await line(process, "(hung up)") == "(hung up)"
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(20):
                     assert await process.wait() == 0
             finally:
                 if process.returncode is None:

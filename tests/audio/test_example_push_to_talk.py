@@ -93,7 +93,7 @@ async def test_push_to_talk(card: Card) -> None:
                 await line(process, "(that was only ")
                 await eventually(lambda: sent(service, COMMIT) == 2)
                 process.send_signal(signal.SIGINT)
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(20):
                     assert await process.wait() == 0
                 assert process.stdout is not None
                 assert await process.stdout.read() == b""

@@ -123,13 +123,13 @@ async def test_unplugged_in_a_call_that_goes_on(own_card: Card) -> None:
 
 async def test_a_microphone_that_was_moved_to_silence_is_a_loss_for_who_says_so(own_card: Card) -> None:
     microphone = {"device": "desk_mic", "on_loss": "raise", "lost_after_silence_s": 0.5}
-    own_card.say(coded(3.0, 16_000, seed=5) // 40, 16_000, into="desk_mic_in")  # a room is never quite silent
+    own_card.say(coded(60.0, 16_000, seed=5) // 40, 16_000, into="desk_mic_in")  # a room is never quite silent
     async with serving() as service:
         async with running(own_card, "talk.py", url=service.url, microphone=microphone) as agent:
             await agent.until("StateChanged", new="State.READY")
             await asyncio.sleep(0.5)
-            at = time.monotonic()
             own_card.remove("desk_mic")
+            at = time.monotonic()
             failed = await agent.until("failed")
             assert await agent.end() == 1
     assert failed["error"] == "DeviceLost"
