@@ -108,11 +108,18 @@ async def test_keys_are_waited_for(terminal: Terminal) -> None:
 @LINUX
 async def test_arrows_and_the_like_are_no_keys_but_escape_is(terminal: Terminal) -> None:
     with opened() as keyboard:
-        terminal.press("\x1b[A")
-        with anyio.move_on_after(0.05):
-            assert await read(keyboard, 1) == ""
+        for special in ("\x1b[A", "\x1b[3~", "\x1b[1;5C", "\x1bOP", "\x1bm"):
+            terminal.press(special)  # it may be read alone or with what follows
         terminal.press("\x1b")
         assert await read(keyboard, 1) == "\x1b"
+
+
+@LINUX
+async def test_keys_that_come_together_are_told_apart(terminal: Terminal) -> None:
+    """Who is late reads several at once."""
+    with opened() as keyboard:
+        terminal.press("m\x1b[Aq\x1b\x1b")
+        assert await read(keyboard, 4) == "mq\x1b\x1b"
 
 
 @LINUX

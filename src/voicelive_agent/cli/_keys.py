@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -16,6 +17,8 @@ __all__ = ["Keyboard", "open_keyboard"]
 
 POLL_S: Final = 0.05
 ESCAPE: Final = "\x1b"
+SEQUENCE: Final = re.compile("\x1b(?:\\[[0-?]*[ -/]*[@-~]|O[ -~]|[^\x1b])")
+"""What an arrow, another special key, or a letter with Alt sends (ECMA-48, 5.4). Escape itself is alone."""
 
 
 class Keyboard(Protocol):
@@ -76,10 +79,8 @@ if sys.platform != "win32":
                     return  # the terminal has gone
                 if not pressed:
                     return
-                text = decoder.decode(pressed)
-                if text[:1] == ESCAPE and len(text) > 1:
-                    continue  # an arrow or another key that sends a sequence
-                for key in text:
+                # Where we are late there are several keys at once: what follows an arrow is none of it.
+                for key in SEQUENCE.sub("", decoder.decode(pressed)):
                     yield key
 
 
