@@ -11,6 +11,7 @@ import anyio
 import pytest
 
 from voicelive_agent import (
+    AgentSpoke,
     AudioFormat,
     EndReason,
     SessionLostError,
@@ -32,6 +33,7 @@ from voicelive_agent.events import (
     ToolFinished,
 )
 from voicelive_agent.testing import MemorySource
+from voicelive_agent.testing._time import VirtualLoop
 
 from .agent_driver import (
     LONG,
@@ -176,6 +178,39 @@ async def test_a_source_that_ends_while_the_agent_speaks_waits_for_the_last_samp
     assert turn.status == "completed"
     assert len(speaker.played) == turn.heard_ms * RATE // 1000 * 2
     assert 0.7 <= anyio.current_time() - turn.heard_ms / 1000 < 0.75
+
+
+@virtual
+async def test_a_machine_that_stands_still_at_the_end_of_a_source_cuts_no_answer_off() -> None:
+    """Then an answer of the service still takes its time on the way."""
+    stood_still = anyio.Event()
+
+    class Distant(Line):
+        async def connect(self, settings: Any) -> Connection:
+            connection = await super().connect(settings)
+            receive, send = connection.receive, connection.send
+
+            async def late() -> bytes:
+                message = await receive()
+                if b"speech_started" in message:
+                    await stood_still.wait()
+                    await anyio.sleep(0.3)
+                return message
+
+            async def stand_still(text: str) -> None:
+                await send(text)
+                if len(self.last.audio) > 500 * RATE // 1000 * 2 and not stood_still.is_set():
+                    stood_still.set()
+                    loop = asyncio.get_running_loop()
+                    assert isinstance(loop, VirtualLoop)
+                    loop._now += 3
+
+            connection.receive, connection.send = late, stand_still  # type: ignore[method-assign]
+            return connection
+
+    agent = Recorder(Distant(lambda: emulated(("hello", "Good morning."), says=["hello"])))
+    await agent.run(source(tone(500), paced=False))
+    assert [event.text for event in agent.all(AgentSpoke)] == ["Good morning."]
 
 
 @virtual

@@ -433,14 +433,13 @@ class Shell:
         self.step(self.conversation.end_turn)  # of push-to-talk: nobody is there any more to say so
         wire_format = self._formats.input
         block = SILENCE[wire_format.encoding] * (wire_format.rate * BLOCK_MS // 1000 * wire_format.frame_bytes)
-        quiet_for_s = (self._plan.turns.silence_ms + SETTLE_MS + BLOCK_MS) / 1000  # it began within a block
-        due = quiet_since = self._loop.time()
-        while due - quiet_since < quiet_for_s and not self.over:
+        quiet_for_ms = self._plan.turns.silence_ms + SETTLE_MS + BLOCK_MS  # it began within a block
+        quiet_ms = 0
+        while quiet_ms < quiet_for_ms and not self.over:
             await self._send_audio(block)
-            due += BLOCK_MS / 1000
-            await anyio.sleep_until(due)
-            if not self._is_quiet:
-                quiet_since = due
+            # Time that was lost is not made up for: the service is to have its time after each of them.
+            await anyio.sleep(BLOCK_MS / 1000)
+            quiet_ms = quiet_ms + BLOCK_MS if self._is_quiet else 0
         self.close(Verdict(EndReason.SOURCE_FINISHED))
 
     @property
