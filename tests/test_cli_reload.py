@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -100,6 +101,20 @@ async def test_what_changes_between_two_looks_is_not_lost(tmp_path: Path) -> Non
     file.write_text("one")
     watch.add([file])
     assert await watch.changed() == [file]
+
+
+@virtual
+async def test_what_was_written_while_it_was_read_has_changed(tmp_path: Path) -> None:
+    """Loading the code takes a while, and somebody may save another version meanwhile."""
+    before, while_read, ahead = (tmp_path / name for name in ("before.py", "while_read.py", "ahead.py"))
+    read_ns = time.time_ns() - 1_000_000_000
+    for file, after_ns in ((before, -1), (while_read, 1), (ahead, 3_600_000_000_000)):
+        file.write_text("1")
+        os.utime(file, ns=(read_ns, read_ns + after_ns))
+    watch = Watch()
+    watch.add([before, while_read, ahead], read_ns=read_ns)
+    assert await watch.changed() == [while_read]
+    assert await nothing_changes(watch)
 
 
 @virtual

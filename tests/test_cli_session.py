@@ -676,6 +676,28 @@ def test_the_next_call_has_the_new_code(
     assert greetings == ["first", None, "third"]
 
 
+def test_what_is_saved_while_it_is_loaded_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_modules: None
+) -> None:
+    class Watched(Outcome):
+        def __call__(self, agent: VoiceAgent | None, *rest: Any, watch: Watch, **more: Any) -> Outcome:
+            changed.extend(anyio.run(watch.changed))
+            return self
+
+    changed: list[Path] = []
+    target = tmp_path / "changing.py"
+    target.write_text(
+        "import os, time\n"
+        "from voicelive_agent import VoiceAgent\n"
+        "os.utime(__file__, ns=(0, time.time_ns()))\n"
+        "class Changing(VoiceAgent):\n"
+        "    pass\n"
+    )
+    os.utime(target, ns=(0, 0))
+    assert talk_once(Watched(), monkeypatch, target=str(target), reload=True) == 0
+    assert changed == [target.resolve()]
+
+
 def test_the_built_in_agent_knows_the_time() -> None:
     agent = talk.Assistant("emulator")
     hour, minute = map(int, agent.current_time().split(":"))

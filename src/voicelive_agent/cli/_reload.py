@@ -7,6 +7,7 @@ times a second costs nothing.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -34,11 +35,16 @@ class Watch:
     def __init__(self) -> None:
         self._stamps: dict[Path, _Stamp | None] = {}
 
-    def add(self, files: Iterable[Path]) -> None:
-        """Watch these too, as they are now; those watched already are compared with what they were before."""
+    def add(self, files: Iterable[Path], *, read_ns: int | None = None) -> None:
+        """Watch these too, as they are now; those watched already are compared with what they were before.
+
+        ``read_ns`` is the time (of ``time.time_ns``) from which on they were read, which takes a while: what was
+        written since then has changed already.
+        """
         for file in files:
             if file not in self._stamps:
-                self._stamps[file] = _stamp(file)
+                stamp = _stamp(file)
+                self._stamps[file] = None if read_ns is not None and _is_newer(stamp, read_ns) else stamp
 
     async def changed(self) -> list[Path]:
         """Wait for a change; the files that were changed, whose next change is waited for from now on."""
@@ -63,6 +69,11 @@ def _stamp(file: Path) -> _Stamp | None:
     except OSError:
         return None
     return _Stamp(status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+def _is_newer(stamp: _Stamp | None, read_ns: int) -> bool:
+    """Whether it was written after that; a clock that is ahead, as that of a file server may be, says nothing."""
+    return stamp is not None and read_ns < stamp.modified_ns <= time.time_ns()
 
 
 def users_modules(root: Path, before: Collection[str]) -> dict[str, Path]:

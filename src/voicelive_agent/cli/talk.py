@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -87,14 +88,14 @@ def _again_and_again(options: Options, target: Target, url: str | None) -> int:
     root, before = target.root, set(sys.modules)
     watch = Watch()
     while True:
-        agent, failure = None, None
+        agent, failure, read_ns = None, None, time.time_ns()
         try:
             agent = to_emulator(find(target).make(), url)
         except VoiceLiveError as error:
             failure = error
-            watch.add(files_blamed(error, root))
+            watch.add(files_blamed(error, root), read_ns=read_ns)
         modules = users_modules(root, before)
-        watch.add([*target.files, *modules.values()])
+        watch.add([*target.files, *modules.values()], read_ns=read_ns)
         code = _session(options, agent, target, watch=watch, failure=failure).run()
         if code is not None:
             return code
