@@ -56,24 +56,35 @@ def sink(rate: int = RATE) -> MemorySink:
 
 
 class Microphone:
-    """A source without an end: says the given audio, and then nothing."""
+    """A source without an end: says the given audio, and then nothing unless it is told to."""
 
     format = AudioFormat(rate=RATE)
 
     def __init__(self, *parts: bytes) -> None:
-        self._said = b"".join(parts)
+        self._says = bytearray(b"".join(parts))
+        self._taken_ms = 0
         self.begun = self.closed = 0
 
+    def say(self, pcm: bytes) -> None:
+        """Say this too."""
+        self._says += pcm
+
+    async def goes_on(self, ms: int) -> None:
+        """Wait until so much more was taken; on a busy machine that is not the time that passes."""
+        end_ms = self._taken_ms + ms
+        await eventually(lambda: self._taken_ms >= end_ms)
+
     async def __aiter__(self) -> AsyncIterator[bytes]:
-        size, at = RATE * BLOCK_MS // 1000 * 2, 0
+        size = RATE * BLOCK_MS // 1000 * 2
         due = anyio.current_time()
         self.begun += 1
         try:
             while True:
                 due += BLOCK_MS / 1000
                 await anyio.sleep_until(due)
-                yield self._said[at : at + size].ljust(size, b"\0")
-                at += size
+                yield bytes(self._says[:size]).ljust(size, b"\0")
+                del self._says[:size]
+                self._taken_ms += BLOCK_MS
         finally:
             self.closed += 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import sys
 from collections.abc import AsyncIterator, Generator
 from pathlib import Path
@@ -62,6 +63,12 @@ def _measure_as(path: Path) -> None:
 def anyio_backend() -> str:
     """The library's shell is asyncio only: the SDK's transport is aiohttp."""
     return "asyncio"
+
+
+@pytest.fixture
+def unhurried_hooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How long a hook takes on a busy machine is nothing for a log of which every line is known."""
+    monkeypatch.setattr("voicelive_agent._agent.SLOW_HOOK_S", math.inf)
 
 
 @pytest.fixture

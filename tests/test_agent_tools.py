@@ -305,7 +305,7 @@ class Threaded(Recorder):
     @tool
     def work(self, context: ToolContext) -> str:
         """Work."""
-        self.thread, self.context = threading.current_thread(), context
+        self.context, self.thread = context, threading.current_thread()
         assert self.go.wait(30)
         return "worked"
 
@@ -327,6 +327,7 @@ async def test_while_a_plain_function_works_the_audio_goes_on() -> None:
     assert [output for _, output in outputs(line)] == ["worked"]
 
 
+@pytest.mark.usefixtures("unhurried_hooks")
 async def test_a_plain_function_that_runs_at_the_end_is_named_and_left_behind(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

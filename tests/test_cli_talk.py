@@ -133,7 +133,7 @@ async def test_a_signal_hangs_up(
     files = ("--source", quiet, "--sink", tmp_path / "answer.wav")
     async with FaultServer(script) as server:
         monkeypatch.setenv("AZURE_VOICELIVE_ENDPOINT", server.url)
-        async with program("-m", "voicelive_agent", "talk", target, *files) as process:
+        async with program(WITHOUT_SPEECH, "talk", target, *files) as process:
             await line_with(process, "Connected.")
             process.send_signal(number)
             got, out, errors = await ended(process)
@@ -184,7 +184,20 @@ async def test_a_hook_that_hangs_does_not_keep_it_from_hanging_up(tmp_path: Path
 
 @SIGNALS
 async def test_a_reader_that_goes_away_ends_it(tmp_path: Path, quiet: Path) -> None:
-    target = write(tmp_path / "brief.py", SPEECHLESS + "    greeting = 'Hello there.'\n")
+    gone = tmp_path / "gone"
+    target = write(
+        tmp_path / "brief.py",
+        f"""
+        import asyncio
+        from pathlib import Path
+        {SPEECHLESS.splitlines()[0]}
+        class Brief(VoiceAgent):
+            async def on_session_started(self, event):
+                while not Path({str(gone)!r}).exists():
+                    await asyncio.sleep(0.01)
+                self.say("Hello there.")
+        """,
+    )
     arguments = [WITHOUT_SPEECH, "talk", target, "--emulator", "--source", quiet, "--sink", tmp_path / "a.wav"]
     reader, writer = os.pipe()
     process = await asyncio.create_subprocess_exec(
@@ -193,7 +206,8 @@ async def test_a_reader_that_goes_away_ends_it(tmp_path: Path, quiet: Path) -> N
     os.close(writer)
     while b"Connected." not in os.read(reader, 4096):
         pass
-    os.close(reader)  # before the agent has spoken
+    os.close(reader)
+    gone.touch()  # only now is there something to tell
     _, errors = await asyncio.wait_for(process.communicate(), START_S)
     assert (process.returncode, errors) == (1, b"")
 
@@ -238,7 +252,7 @@ async def test_a_call_that_is_lost_is_a_failure(
     async with FaultServer(script) as server:
         monkeypatch.setenv("AZURE_VOICELIVE_ENDPOINT", server.url)
         files = ("--source", quiet, "--sink", tmp_path / "answer.wav")
-        async with program("-m", "voicelive_agent", "talk", *files) as process:
+        async with program(WITHOUT_SPEECH, "talk", *files) as process:
             _, errors = await asyncio.wait_for(process.communicate(), START_S)
     assert process.returncode == 1
     assert errors.startswith(b"voicelive-agent: The session ended: ")
@@ -500,13 +514,17 @@ async def test_the_live_screen_and_its_keys(tmp_path: Path, quiet: Path) -> None
 @pytest.mark.linux
 @pytest.mark.parametrize(("key", "code"), [("\x03", 130), ("q", 0)], ids=["Ctrl-C", "q"])
 async def test_plain_lines_on_a_terminal_have_keys_too(key: str, code: int, tmp_path: Path, quiet: Path) -> None:
-    target = write(tmp_path / "talkative.py", TALKATIVE)
+    target = write(
+        tmp_path / "talkative.py",
+        f"{TALKATIVE}    def on_state_changed(self, event):\n        print(event.new.value, flush=True)\n",
+    )
     files = ("--source", quiet, "--sink", tmp_path / "answer.wav")
     async with on_a_terminal(WITHOUT_SPEECH, "talk", target, "--emulator", "--plain", *files) as terminal:
         await terminal.until("Keys: space interrupts, m mutes, q hangs up.")
         await terminal.until("Connected.")
         terminal.press("m")
         await terminal.until("Muted.")
+        await terminal.until("speaking")
         terminal.press(" ")
         await terminal.until("[not heard: ")
         assert not terminal.is_restored

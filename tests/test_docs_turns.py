@@ -83,6 +83,7 @@ async def test_images(guide: dict[str, Any], tmp_path: Path) -> None:
     assert [event.text for event in agent.all(AgentSpoke)] == ["Exit."]
 
 
+@virtual
 async def test_all_of_it(guide: dict[str, Any], tmp_path: Path) -> None:
     photo = tmp_path / "photo.png"
     photo.write_bytes(png())

@@ -324,6 +324,7 @@ async def test_the_user_hangs_up_while_it_runs(counting: Counting) -> None:
             await agent.until(lambda: agent.all(McpListed))
             agent.send_text("count")
             await counting.begins()
+            await agent.until(lambda: agent.all(McpCalled))  # the service tells it on a socket of its own
             agent.stop()
             assert (await call).reason is EndReason.STOPPED
         counting.enough.set()

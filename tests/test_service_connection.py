@@ -135,14 +135,27 @@ async def test_an_error_before_the_session_is_received_first() -> None:
         await connection.close()
 
 
-async def test_an_error_and_then_nothing_is_for_the_conversation_to_judge() -> None:
+async def test_an_error_and_then_nothing_is_for_the_conversation_to_judge(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, read, passed_s = asyncio.get_running_loop(), ServiceConnection._read, 0.0
+    clock = loop.time
+
+    async def read_and_let_time_pass(connection: ServiceConnection) -> bytes:
+        nonlocal passed_s
+        message = await read(connection)
+        passed_s += 20
+        return message
+
     async def complain(peer: Peer) -> None:
         await peer.accept()
         await peer.text(error_event("only"))
         await say_goodbye(peer)
 
     async with FaultServer(complain) as server:
-        connection = await AzureConnector().connect(settings_for(server.url, first_event_timeout_s=0.2))
+        monkeypatch.setattr(loop, "time", lambda: clock() + passed_s)
+        monkeypatch.setattr(ServiceConnection, "_read", read_and_let_time_pass)
+        connection = await AzureConnector().connect(settings_for(server.url, first_event_timeout_s=20))
         assert b"only" in await connection.receive()
         await connection.close()
 

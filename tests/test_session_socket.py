@@ -55,9 +55,10 @@ async def test_turns_by_hand_and_detected_ones_in_one_call() -> None:
     brain = ScriptedBrain([(".", "Yes.")])
     async with serve(ears=EnergyEars(["first", "second", "third"]), brain=brain) as server:
         agent = Recorder(server.url, config=SessionConfig(turn_detection=None))
-        async with calling(agent, Microphone(tone(60_000)), listener()):
+        microphone = Microphone(tone(60_000))
+        async with calling(agent, microphone, listener()):
             agent.begin_turn()
-            await asyncio.sleep(0.3)  # somebody talks
+            await microphone.goes_on(300)  # somebody talks
             await agent.update_session(turn_detection=ServerVad())  # what was said by now is committed
             await agent.until(lambda: len(agent.all(UserSpoke)) == 1)
             with pytest.raises(ConfigurationError, match="here the service detects turns"):
@@ -65,7 +66,7 @@ async def test_turns_by_hand_and_detected_ones_in_one_call() -> None:
             await agent.until(lambda: len(agent.all(TurnEnded)) == 1)
             await agent.update_session(turn_detection=None)
             agent.begin_turn()
-            await asyncio.sleep(0.3)
+            await microphone.goes_on(300)
             agent.end_turn()
             await agent.until(lambda: agent.all(AgentSpoke)[1:])
     assert agent.all(UserSpoke)[0].text == "first"
@@ -127,6 +128,7 @@ class Opinionated(EmulatorSession):
         return events
 
 
+@pytest.mark.usefixtures("unhurried_hooks")
 async def test_each_difference_is_one_event_and_one_line(caplog: pytest.LogCaptureFixture) -> None:
     detection = ServerVad(silence_duration_ms=200, create_response=False)
     async with serve(make_session=lambda model, query: Opinionated(model=model, query=query)) as server:

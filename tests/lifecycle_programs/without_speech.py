@@ -1,8 +1,9 @@
-"""The command line on a machine without the speech packages."""
+"""The command line on a machine without the speech packages, where no hook is said to be slow."""
 
 from __future__ import annotations
 
 import importlib.util
+import math
 import sys
 from importlib.machinery import ModuleSpec
 
@@ -27,6 +28,10 @@ if __name__ == "__main__":
     sys.meta_path.insert(0, Blocker)
     importlib.util.find_spec = without_them
 
+    from voicelive_agent import _agent
     from voicelive_agent.cli import main
+
+    # How long a hook takes on a busy machine is nothing for the standard error that a test reads.
+    _agent.SLOW_HOOK_S = math.inf  # type: ignore[misc]
 
     sys.exit(main())
