@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -89,15 +90,15 @@ class _Agents:
         if self._target is None:
             return
         sys.dont_write_bytecode = True  # bytecode is compared by the second: two changes within one would be one
-        root = self._target.root
+        root, read_ns = self._target.root, time.time_ns()
         forget(users_modules(root, self._before))
         try:
             self._make = find(self._target).make
         except VoiceLiveError as error:
-            self.watch.add(files_blamed(error, root))
+            self.watch.add(files_blamed(error, root), read_ns=read_ns)
             raise
         finally:
-            self.watch.add([*self._target.files, *users_modules(root, self._before).values()])
+            self.watch.add([*self._target.files, *users_modules(root, self._before).values()], read_ns=read_ns)
 
 
 class _Server:
