@@ -75,7 +75,7 @@ class PitchVoice:
         yield cycle * (len(words) * 60 * self.rate // 1000 // period)
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 5) -> float:
+async def until(condition: Callable[[], object], timeout_s: float = 20) -> float:
     """Wait for a condition; how long that took, in seconds."""
     began = time.monotonic()
     with anyio.fail_after(timeout_s):

@@ -1,7 +1,8 @@
 // Put into a page before its own scripts, whatever page it is: hears what it hears and what it plays.
 // Every microphone track is counted and, if asked for, followed; what is connected to an AudioContext's destination
 // also goes into a tap.
-// window.taps: captures (how many microphones were opened), live() (how many are open), take(kind) (the sound so far).
+// window.taps: captures (how many microphones were opened), live() (how many are open), take(kind) (the sound so far),
+// room (the microphone hears say(wav), in base64, and nothing else: somebody speaks when the test wants it).
 // A page with a Content-Security-Policy has to be opened with it bypassed: the tap's worklet comes from a blob.
 
 (() => {
@@ -55,6 +56,20 @@
   }
 
   const Original = window.AudioContext;
+  let mouth = null;
+
+  function enter() {
+    mouth ??= new MediaStreamAudioDestinationNode(new Original(), { channelCount: 1 });
+    return mouth.stream.clone();
+  }
+
+  async function say(wav) {
+    const bytes = Uint8Array.from(atob(wav), (char) => char.charCodeAt(0));
+    const words = new AudioBufferSourceNode(mouth.context, { buffer: await mouth.context.decodeAudioData(bytes.buffer) });
+    words.connect(mouth);
+    words.start();
+  }
+
   window.AudioContext = class extends Original {
     constructor(...options) {
       super(...options);
@@ -82,7 +97,7 @@
   MediaDevices.prototype.getUserMedia = async function (wanted) {
     const raw = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
     if (window.taps.unprocessed) wanted = { audio: { ...wanted.audio, ...raw } };
-    const stream = await getUserMedia.call(this, wanted);
+    const stream = window.taps.room ? enter() : await getUserMedia.call(this, wanted);
     tracks.push(...stream.getTracks());
     if (window.taps.hearMicrophone) void follow(stream.getAudioTracks()[0]);
     return stream;
@@ -91,6 +106,8 @@
   window.taps = {
     hearMicrophone: false, // or else it is only counted
     unprocessed: false, // take the microphone as it is: for measurements
+    room: false,
+    say,
     sockets,
     track: () => tracks.at(-1),
     get captures() {

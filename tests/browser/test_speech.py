@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import wave
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +14,8 @@ from voicelive_agent.emulator.speech import load_speech
 from voicelive_agent.emulator.speech.normalise import normalise
 from voicelive_agent.events import Interrupted
 
-from .chromium import chromium, recording, silence
-from .site import site
-from .visitor import Sound, visitor
+from .site import site, until
+from .visitor import IN_A_ROOM, Sound, visitor
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser
@@ -27,7 +25,10 @@ pytestmark = [pytest.mark.browser, pytest.mark.alone, pytest.mark.speech, pytest
 PEOPLE = Path(__file__).parents[1] / "data" / "audio"
 STORY = (
     "Once upon a time there was a library at the end of the street. It was open from nine to seventeen, and "
-    "everybody who lived in the town went there to read. One day a stranger came in and asked for a book."
+    "everybody who lived in the town went there to read. There were books about birds, and books about the sea, "
+    "and some about places that nobody had ever seen. In the winter it was warm there, and in the summer it was "
+    "cool, so that people came on every day of the year, the young ones and the old ones. One day a stranger came "
+    "in and asked for a book."
 )
 
 
@@ -50,21 +51,17 @@ def speech() -> tuple[Ears, Brain, Voice]:
     return load_speech()
 
 
-@pytest.fixture
-async def person(tmp_path: Path) -> AsyncIterator[Browser]:
-    """A browser with somebody who says "go forward ten meters" after two seconds."""
-    spoken = recording(tmp_path / "person.wav", silence(2) + said("goforward") + silence(60))
-    async with chromium(spoken) as opened:
-        yield opened
-
-
 async def test_the_spoken_words_arrive_and_the_answer_is_heard(
-    person: Browser, speech: tuple[Ears, Brain, Voice]
+    browser: Browser, speech: tuple[Ears, Brain, Voice]
 ) -> None:
     ears, brain, voice = speech
-    async with site(ears=ears, brain=brain, voice=voice) as here, visitor(person, here.url) as anna:
+    async with (
+        site(ears=ears, brain=brain, voice=voice) as here,
+        visitor(browser, here.url, before=IN_A_ROOM) as anna,
+    ):
         await anna.press_start()
         await anna.sees_state("ready")
+        await anna.says(said("goforward"))
         await anna.sees_state("listening")
         await anna.sees_state("speaking", timeout_s=20)
         await anna.sees_state("ready", timeout_s=20)
@@ -77,16 +74,19 @@ async def test_the_spoken_words_arrive_and_the_answer_is_heard(
 
 
 async def test_talking_over_the_agent_silences_it_and_strikes_out_the_rest(
-    person: Browser, speech: tuple[Ears, Brain, Voice]
+    browser: Browser, speech: tuple[Ears, Brain, Voice]
 ) -> None:
     ears, brain, voice = speech
     async with site(ears=ears, brain=brain, voice=voice, greetings=(STORY,)) as here:
-        async with visitor(person, here.url) as anna:
+        async with visitor(browser, here.url, before=IN_A_ROOM) as anna:
             await anna.press_start()
             await anna.sees_state("speaking")
-            await anna.sees_state("listening", timeout_s=15)
+            await anna.page.wait_for_timeout(2000)
+            await anna.says(said("goforward"))
+            await anna.sees_state("listening")
             struck = anna.page.locator("#transcript s")
             await struck.wait_for()
+            await until(lambda: here.events(Interrupted))
             heard = words(ears, await anna.hears())
             assert "stranger" in await struck.inner_text()
             assert "once upon a time" in heard

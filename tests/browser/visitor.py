@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import io
 import re
+import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -16,9 +19,33 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Locator, Page
 
-__all__ = ["Sound", "Visitor", "visitor"]
+__all__ = ["IN_A_ROOM", "Sound", "Visitor", "visitor"]
 
 TAPS = Path(__file__).parent / "taps.js"
+LIMIT_S = 20
+IN_A_ROOM = "taps.room = true"
+"""A script for a page where the test speaks: a recording would begin when it likes, before anybody listens."""
+WATCH_STATES = """
+window.states = [];
+window.seen = 0; // those before this were waited for
+const note = (state) => { if (state !== states.at(-1)) states.push(state); };
+document.addEventListener("readystatechange", () => note(document.body.dataset.state), { once: true });
+new MutationObserver((records) => {
+    const changes = records.filter(({ target }) => target === document.body);
+    for (const { oldValue } of changes.slice(1)) note(oldValue); // several can be shown at once
+    if (changes.length) note(document.body.dataset.state);
+}).observe(document, { subtree: true, attributeFilter: ["data-state"], attributeOldValue: true });
+"""
+"""Keeps every state that the page shows: whoever looks a little later would miss one that passes."""
+SEES_STATE = """wanted => {
+    const lasting = new Set(["idle", "ready", "error", "ended"]);
+    const isNow = (state, i) => i === states.length - 1 || !lasting.has(state);
+    const holds = (state, i) => i >= seen && wanted.includes(state) && isNow(state, i);
+    const at = states.findIndex(holds);
+    if (at < 0) return null;
+    window.seen = lasting.has(states[at]) ? at : at + 1;
+    return states[at];
+}"""
 WATCH_POLICY = """
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => violations.push(event.violatedDirective));
@@ -77,19 +104,28 @@ class Visitor:
         await self.page.fill("#text", text)
         await self.page.press("#text", "Enter")
 
+    async def says(self, pcm: bytes, rate: int = 16_000) -> None:
+        """Speak, to a page that was opened with ``before=IN_A_ROOM``."""
+        with io.BytesIO() as spoken:
+            with wave.open(spoken, "wb") as file:
+                file.setparams((1, 2, rate, 0, "NONE", ""))
+                file.writeframes(pcm)
+            await self.page.evaluate("wav => taps.say(wav)", base64.b64encode(spoken.getvalue()).decode())
+
     # --- what they see ---
 
-    async def sees_state(self, *states: str, timeout_s: float = 10) -> str:
-        """Wait for one of these states; which it is."""
-        await self.page.wait_for_function(
-            "states => states.includes(document.body.dataset.state)", arg=states, timeout=timeout_s * 1000
-        )
-        return await self.state()
+    async def sees_state(self, *states: str, timeout_s: float = LIMIT_S) -> str:
+        """Wait for one of these states; which it is.
+
+        One that lasts is still there. One that passes was there after the one that was waited for before.
+        """
+        found = await self.page.wait_for_function(SEES_STATE, arg=states, timeout=timeout_s * 1000)
+        return str(await found.json_value())
 
     async def state(self) -> str:
         return str(await self.page.evaluate("document.body.dataset.state"))
 
-    async def sees(self, selector: str, text: str | re.Pattern[str], timeout_s: float = 10) -> None:
+    async def sees(self, selector: str, text: str | re.Pattern[str], timeout_s: float = LIMIT_S) -> None:
         """Wait until a part of the page has this text in it."""
         await self.page.locator(selector, has_text=text).first.wait_for(state="visible", timeout=timeout_s * 1000)
 
@@ -118,6 +154,19 @@ class Visitor:
         times = np.repeat(begins, size)  # when a script has it, or the audio thread has rendered it
         return Sound(rate, samples, times)
 
+    async def hears_nothing(self, seconds: float = 0.5) -> None:
+        """Wait for silence; then there is so much of it."""
+        async with asyncio.timeout(LIMIT_S):
+            # No event tells that there is silence.
+            while not len((sound := await self.hears()).samples) or len(sound.loud):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            silent_s = 0.0
+            while silent_s < seconds:
+                await asyncio.sleep(0.05)
+                sound = await self.hears()
+                assert not len(sound.loud)
+                silent_s += len(sound.samples) / sound.rate
+
 
 @asynccontextmanager
 async def visitor(
@@ -131,6 +180,7 @@ async def visitor(
     try:
         page = await opened.new_page()
         await (page.add_init_script(path=TAPS) if tapped else page.add_init_script(WATCH_POLICY))
+        await page.add_init_script(WATCH_STATES)
         await page.add_init_script(before)
         person = Visitor(page)
         await page.goto(url)
