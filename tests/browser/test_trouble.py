@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+import anyio
 import anyio.to_thread
 import pytest
 
@@ -24,7 +25,7 @@ from .visitor import Visitor, visitor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.async_api import Browser
+    from playwright.async_api import Browser, Route
 
 pytestmark = [pytest.mark.browser, pytest.mark.alone]
 
@@ -73,6 +74,36 @@ async def sees_problem(person: Visitor, title: str | re.Pattern[str], text: str 
     await person.sees("#main", "Start")
 
 
+# --- the page itself ---
+
+
+async def test_nothing_can_be_pressed_before_the_page_would_hear_it(browser: Browser) -> None:
+    come = anyio.Event()
+    async with site() as here:
+        page = await browser.new_page()
+
+        async def late(route: Route) -> None:
+            await come.wait()
+            await route.continue_()
+
+        await page.route("**/static/problems.js", late)
+        await page.goto(here.url, wait_until="commit")
+        assert await page.is_disabled("#main")
+        assert await page.is_disabled("#send")
+        come.set()
+        await page.locator("#main:enabled").wait_for()
+        await page.locator("#send:enabled").wait_for()
+        await page.close()
+
+
+async def test_the_problem_comes_with_the_state_that_it_comes_with(browser: Browser) -> None:
+    unseen = "window.requestAnimationFrame = () => 0;"  # what is shown waits as long as it ever does
+    async with site() as here, visitor(browser, here.url, before=unseen) as anna:
+        await here.app.drain()
+        await anna.press_start()
+        await sees_problem(anna, "No new calls just now")
+
+
 # --- the microphone and the loudspeaker ---
 
 
@@ -93,6 +124,31 @@ async def test_no_microphone() -> None:
         await sees_problem(anna, "No microphone was found", "Connect one")
         await anna.type("Hello")
         await anna.sees("#transcript .words.agent", "I heard: Hello")
+
+
+ASKS_FOR_EVER = """
+navigator.mediaDevices.getUserMedia = () =>
+    new Promise((_, reject) => (window.refuse = () => reject(new DOMException("", "NotAllowedError"))));
+"""
+
+
+async def test_what_the_server_refuses_is_said_while_the_browser_asks(browser: Browser) -> None:
+    async with site() as here, visitor(browser, here.url, before=ASKS_FOR_EVER) as anna:
+        await here.app.drain()
+        await anna.press_start()
+        await sees_problem(anna, "No new calls just now")
+
+
+async def test_what_the_browser_refuses_after_stop_is_nobody_s_problem(browser: Browser) -> None:
+    async with site() as here, visitor(browser, here.url, before=ASKS_FOR_EVER) as anna:
+        await anna.press_start()
+        await anna.page.wait_for_function("'refuse' in window")
+        await anna.sees_state("starting")
+        await anna.press_stop()
+        await anna.sees_state("ended")
+        await anna.page.evaluate("refuse(); new Promise((resolve) => setTimeout(resolve))")
+        assert "blocked" not in await anna.log()
+        assert await anna.page.locator("#problem").is_hidden()
 
 
 async def test_an_insecure_origin() -> None:

@@ -119,7 +119,7 @@ function showMessage(message) {
 
 /** @param {boolean} microphone */
 function start(microphone) {
-  showProblem(null);
+  later(() => showProblem(null)); // after what the call before it left to be shown
   transcript.divide("a new session begins");
   session = new Session({
     state: (name, detail) => {
@@ -132,7 +132,7 @@ function start(microphone) {
     message: (message) => later(() => showMessage(message)),
     level: (who, level) => levels.show(who, level),
     soundBlocked: (blocked) => (get("sound").hidden = !blocked),
-    problem: showProblem,
+    problem: (problem) => later(() => showProblem(problem)), // with the state that it comes with, and not before it
     log: (text, level) => log.add(text, level),
   });
   session.listen(!get("hold-mode").checked);
@@ -186,6 +186,7 @@ holdToTalk({
   canTalk: () => session !== null && !session.isOver,
 });
 themes(get("theme"), get("theme-name"));
+for (const id of ["main", "send"]) get(id).disabled = false; // before this, nobody would have heard the click
 
 try {
   const response = await fetch("config");

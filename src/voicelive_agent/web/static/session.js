@@ -62,12 +62,12 @@ export class Session {
     try {
       const asked = performance.now();
       const ticket = getTicket(signal);
-      ticket.catch(() => this.#stopping.abort()); // no need for the microphone any more
-      const opening = Sound.open({ microphone, listeners: this.#listeners(), signal });
-      this.#audio = await opening.catch(async (error) => {
+      ticket.catch((problem) => this.#stopping.abort(problem)); // no need for the microphone any more
+      const opening = Sound.open({ microphone, listeners: this.#listeners(), signal }).catch(async (error) => {
         await ticket; // what the server said about it comes first
         throw error;
       });
+      [this.#audio] = await Promise.all([opening, ticket]); // a refusal does not wait for the permission
       this.#audio.listen(this.#listening);
       this.#noteSound();
       const isOld = performance.now() - asked > TICKET_MS; // somebody thought about the permission
@@ -226,7 +226,8 @@ export class Session {
 
   /** @param {unknown} error */
   #fail(error) {
-    if (this.isOver && !(error instanceof Problem)) return; // stopped: nobody waits for this any more
+    const { aborted, reason } = this.#stopping.signal;
+    if (aborted && !(reason instanceof Problem)) return; // stopped: nobody waits for this any more
     const problem = asProblem(error);
     this.#close();
     this.#tell.log(`${problem.title}: ${problem.message}`, "error");
