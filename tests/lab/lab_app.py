@@ -88,6 +88,7 @@ class Browser:
     url: str
     told: list[dict[str, Any]] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
+    _reached: int = 0
 
     @property
     def origin(self) -> dict[str, str]:
@@ -138,11 +139,19 @@ class Browser:
                 await self.news.wait()
 
     async def reach(self, state: str, message: str | None = None) -> dict[str, Any]:
-        """Wait for the state to be this one, with this message."""
-        await self.until(
-            lambda: (now := self.statuses[-1])["state"] == state and message in (None, now["message"])
-        )
-        return self.statuses[-1]
+        """Wait for this state, with this message, after the one that was waited for before."""
+
+        def found() -> int | None:
+            for i, each in enumerate(self.statuses[self._reached :], self._reached):
+                if each["state"] == state and message in (None, each["message"]):
+                    return i
+            return None
+
+        await self.until(lambda: found() is not None)
+        at = found()
+        assert at is not None
+        self._reached = at + 1
+        return self.statuses[at]
 
     def all(self, kind: str) -> list[dict[str, Any]]:
         return [each for each in self.told if each["type"] == kind]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import queue
 import socket
 import threading
 from collections.abc import Iterator
@@ -142,15 +143,39 @@ def test_who_breaks_off_is_gone(client: Client) -> None:
     assert client.end() == [b"ab"]
 
 
-def test_who_says_nothing_is_asked_and_then_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ws_audio, "SILENCE_S", 0.2)
-    with linked() as client:
-        assert isinstance(client.next(), AcceptConnection)
-        assert isinstance(client.next(), Ping)
-        client.send(Pong())
-        client.send(BytesMessage(data=b"ab"))
-        assert isinstance(client.next(), Ping)
-        assert client.end() == [b"ab"]
+class Patient(socket.socket):
+    """A connection on which time passes when the test says so."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__(fileno=connection.detach())
+        self.limits: list[float | None] = []
+        self.comes: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        """What is received; None: nothing was, for as long as the limit is."""
+
+    def settimeout(self, value: float | None, /) -> None:
+        self.limits.append(value)
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        if (data := self.comes.get(timeout=10)) is None:
+            raise TimeoutError
+        return data
+
+
+def test_who_says_nothing_is_asked_and_then_gone() -> None:
+    ours, theirs = socket.socketpair()
+    patient = Patient(theirs)
+    client = Client(ours, patient)
+    assert isinstance(client.next(), AcceptConnection)
+    patient.comes.put(None)
+    assert isinstance(client.next(), Ping)
+    patient.comes.put(client.websocket.send(Pong()))
+    patient.comes.put(client.websocket.send(BytesMessage(data=b"ab")))
+    patient.comes.put(None)
+    assert isinstance(client.next(), Ping)
+    patient.comes.put(None)
+    assert client.end() == [b"ab"]
+    assert patient.limits == [ws_audio.SILENCE_S]
+    ours.close()
 
 
 @pytest.mark.parametrize(
