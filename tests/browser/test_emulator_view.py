@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
+import anyio
 import pytest
 
 from voicelive_agent.emulator import Call, EnergyEars, Options, ScriptedBrain, serve
@@ -19,7 +20,7 @@ from voicelive_agent.emulator.view import LiveView
 from .chromium import hum, silence
 
 if TYPE_CHECKING:
-    from playwright.async_api import Browser, Page
+    from playwright.async_api import Browser, Page, Route
 
 pytestmark = pytest.mark.browser
 
@@ -159,6 +160,7 @@ async def test_what_was_said_is_played(browser: Browser) -> None:
     async with emulator() as url, client(url) as caller, page(browser, url) as shown:
         await converse(caller)
         audio = "document.getElementById('audio')"
+        await shown.evaluate(f"{audio}.loop = true")  # it does not end before it was stopped
         await shown.locator("#lines .user button").first.click()
         await shown.wait_for_function(f"() => {audio}.currentTime > 0.2")
         assert 1.5 < await shown.evaluate(f"{audio}.duration") < 2.4
@@ -183,6 +185,27 @@ async def test_the_newest_session_is_shown_until_one_is_chosen(browser: Browser)
             async with client(url):
                 await shown.locator("#sessions button").nth(2).wait_for()
                 assert str(await shown.text_content("#model")).startswith("1 ·")
+
+
+async def test_nothing_of_another_session_stands_under_the_one_that_is_chosen(browser: Browser) -> None:
+    come = anyio.Event()
+    async with emulator() as url, page(browser, url) as shown, client(url) as first:
+
+        async def late(route: Route) -> None:
+            await come.wait()
+            await route.continue_()
+
+        await first.say("Hello")
+        await shown.locator("#model", has_text="1 ·").wait_for()
+        async with client(url, "gpt-realtime") as second:
+            await second.say("Good evening")
+            await shown.locator("#lines .user", has_text="Good evening").wait_for()
+            await shown.route("**/view/stream?session=1", late)
+            await shown.locator("#sessions button").nth(1).click()
+            await shown.locator("#model", has_text="1 ·").wait_for()
+            assert await shown.locator("#lines li, #events li").count() == 0
+            come.set()
+            await shown.locator("#lines .user", has_text="Hello").wait_for()
 
 
 async def test_it_finds_the_emulator_again(browser: Browser) -> None:

@@ -40,6 +40,7 @@ function choose(number, byHand = true) {
   if (number === chosen) return;
   chosen = number;
   player.stop();
+  clear(); // what is left of another session must not stand under the name of this one
   listen();
 }
 
@@ -53,6 +54,11 @@ function listen() {
   stream.addEventListener("error", () => {
     at("lost").hidden = false;
   });
+}
+
+function clear() {
+  for (const part of [conversation, events, levels]) part.clear();
+  at("query").textContent = "";
 }
 
 /** @param {any} news */
@@ -74,7 +80,7 @@ function take(news) {
   }
   tick(); // what is hidden cannot be scrolled to its end
   if (news.session !== null) {
-    if (news.first) [conversation, events, levels].forEach((part) => part.clear());
+    if (news.first) clear();
     conversation.take(news.session.lines);
     events.take(news.session.events);
     levels.take(news.session.levels, news.session.cut);
