@@ -127,10 +127,12 @@ def replay(app: App, tmp_path_factory: pytest.TempPathFactory) -> Replay:
 
 
 @pytest.fixture
-def port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
+def port() -> Iterator[int]:
+    """A port on which nobody listens but who is told of it: it stays taken, for a server that reuses addresses."""
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", 0))
+        yield int(taken.getsockname()[1])
 
 
 @pytest.fixture
@@ -149,9 +151,9 @@ def health(port: int, process: subprocess.Popen[bytes]) -> dict[str, object]:
     """The answer of /health, as soon as there is one."""
     while process.poll() is None:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=20) as answer:
                 return dict(json.load(answer))
-        except (urllib.error.URLError, ConnectionError):
+        except OSError:  # it does not listen yet, or is slow to answer
             time.sleep(0.1)
     raise AssertionError(f"the app ended with {process.returncode}")
 
@@ -192,7 +194,7 @@ class TestReplayed:
             health(port, process)
             asked = urllib.request.Request(f"http://127.0.0.1:{port}/start-session", method="POST")
             with pytest.raises(urllib.error.HTTPError) as refused:
-                urllib.request.urlopen(asked, timeout=5)
+                urllib.request.urlopen(asked, timeout=20)
             assert refused.value.code == 400
             assert "AZURE_VOICE_LIVE_ENDPOINT" in refused.value.read().decode()
             process.terminate()

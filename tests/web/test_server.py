@@ -126,7 +126,7 @@ async def test_a_visitor_is_greeted_and_answered(server: Serve, emulator: Emulat
 
 async def leave(site: Site) -> None:
     """Wait until nobody is in a call."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while (await site.health())["sessions"]:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
@@ -256,7 +256,7 @@ async def test_a_visitor_learns_what_failed_and_no_more(
             assert ("refused this server's credential" in end["detail"]) != details
             assert "secret" not in str(visitor.messages)
             assert (strict.url in str(end)) <= details
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while "failed" not in caplog.text:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
     assert "a-secret-key" not in caplog.text
