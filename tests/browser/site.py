@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from array import array
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -75,13 +74,11 @@ class PitchVoice:
         yield cycle * (len(words) * 60 * self.rate // 1000 // period)
 
 
-async def until(condition: Callable[[], object], timeout_s: float = 20) -> float:
-    """Wait for a condition; how long that took, in seconds."""
-    began = time.monotonic()
+async def until(condition: Callable[[], object], timeout_s: float = 20) -> None:
+    """Wait for a condition."""
     with anyio.fail_after(timeout_s):
         while not condition():  # noqa: ASYNC110 - of many things, none of which tells
             await anyio.sleep(0.005)
-    return time.monotonic() - began
 
 
 @dataclass

@@ -8,6 +8,7 @@ import pytest
 
 from voicelive_agent.emulator import Call
 from voicelive_agent.events import Interrupted, SessionEnded, TurnEnded
+from voicelive_agent.websocket import WebSocketAudio, _audio
 
 from .chromium import hum
 from .site import PitchVoice, Site, site, until
@@ -26,6 +27,15 @@ def over(here: Site) -> bool:
     return not here.app.sessions and not here.emulator.connections
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No limit ends what should end by itself. How soon that is, bench_web.py says."""
+    for name in ("LAST_WORDS_S", "CLOSE_S", "GOODBYE_S"):
+        monkeypatch.setattr(_audio, name, 1_000)
+    monkeypatch.setattr(WebSocketAudio.drain, "__defaults__", (1_000,))
+
+
+@pytest.mark.usefixtures("patient")
 async def test_a_call_from_start_to_stop(browser: Browser) -> None:
     async with site(greetings=("Good morning!",)) as here, visitor(browser, here.url) as anna:
         assert await anna.state() == "idle"
@@ -37,21 +47,21 @@ async def test_a_call_from_start_to_stop(browser: Browser) -> None:
         await anna.sees_state("ready")
         assert await anna.taps("captures") == await anna.taps("live()") == 1
         await anna.press_stop()
-        took = await until(lambda: over(here))
+        await until(lambda: over(here))
         await anna.sees_state("ended")
         await anna.sees("#main", "Start")
-        assert took <= 0.2
         assert await anna.taps("live()") == 0
         assert here.events(SessionEnded)[0].verdict.ok
         assert anna.complaints == []
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_closed_tab_ends_the_session(browser: Browser) -> None:
     async with site(greetings=(LONG,)) as here, visitor(browser, here.url) as anna:
         await anna.press_start()
         await anna.sees_state("speaking")
         await anna.page.close()
-        assert await until(lambda: over(here)) <= 1.0
+        await until(lambda: over(here))
 
 
 async def test_start_can_be_pressed_again_and_again(browser: Browser) -> None:
