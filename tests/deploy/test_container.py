@@ -160,7 +160,7 @@ def health(port: int, process: subprocess.Popen[bytes]) -> dict[str, object]:
 
 @pytest.mark.e2e
 @pytest.mark.linux
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)  # an image is built, with what the network has to bring
 class TestReplayed:
     def test_the_image_has_the_app_and_the_library_and_nothing_else(self, app: App, replay: Replay) -> None:
         assert {path.name for path in replay.inside(app.final, "/app").iterdir()} == app.files
@@ -174,7 +174,10 @@ class TestReplayed:
         answer = health(port, running)
         assert answer.items() >= app.healthy.items()
         words = json.loads(app.final.one("HEALTHCHECK").text.partition("CMD ")[2])
-        assert replay.command(app.final, words, PORT=str(port)).wait() == 0
+        asked = (
+            replay.command(app.final, words, PORT=str(port)).wait() for _ in range(3)
+        )  # as often as Docker asks
+        assert 0 in asked
         running.send_signal(signal.SIGTERM)
         assert running.wait() == 0
 
