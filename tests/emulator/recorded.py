@@ -79,7 +79,7 @@ async def emulator(*observers: Observer, **settings: Any) -> AsyncIterator[str]:
     plugs = {"ears": EnergyEars(["what time is it"]), "brain": ScriptedBrain(RULES)}
     async with serve(observers=observers, **{**plugs, **settings}) as server:
         yield server.url
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while server.connections:  # noqa: ASYNC110  the clients' good-byes are to be seen before the server's
                 await asyncio.sleep(0.001)
 

@@ -18,6 +18,8 @@ from voicelive_agent.errors import ConfigurationError
 
 from ..fuzz.emulator_trial import CLIENT_EVENTS, EVENTS, RAW, Choices, trial
 
+pytestmark = pytest.mark.usefixtures("patient_server")
+
 PATH = "/voice-live/realtime?api-version=2026-07-15&model=gpt-4.1&api-key=x"
 # What ends or stops a connection by itself is tested one by one; here the connection is to live on.
 LASTING = [name for name, row in named_rows().items() if row["client"].get("then") == "goes on"]
