@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
-import os
 import re
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +23,8 @@ from voicelive_agent.errors import ConfigurationError
 
 from .test_cli import EMULATOR, url_in
 from .test_lifecycle import SIGNALS, ended, line_with, program
+
+pytestmark = pytest.mark.timeout(180)  # two programs: half a minute to start, and as long for what they say
 
 PATH = "/voice-live/realtime?api-version=2026-07-15&model="
 DOCS = Path(__file__).parents[1] / "docs"
@@ -272,7 +272,8 @@ async def test_the_profile_and_the_switches() -> None:
     async with emulator(*options.split()) as (url, _):
         update = {"type": "session.update", "session": {"instructions": "Be brief."}}
         again = {"type": "session.update", "session": {"modalities": ["text", "audio"]}}
-        events = await conversation(url, update, again, *typed("Hello"), {"type": "response.create"})
+        story = typed("Hello " * 100)  # which takes half a minute to say: it is not over when the second one comes
+        events = await conversation(url, update, again, *story, {"type": "response.create"})
         assert [each["session"]["instructions"] for each in events if each["type"] == "session.updated"][1] != (
             "Be brief."
         )
@@ -320,18 +321,15 @@ async def test_a_proxy_passes_on_and_shows() -> None:
             assert json.loads(line.removeprefix(b"data: "))["sessions"][0]["model"] == "gpt-4.1"
 
 
-async def test_the_programs_of_the_guide_run() -> None:
+async def test_the_programs_of_the_guide_run(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openai", reason="not installed: openai")
     async with serve(brain=ScriptedBrain([("Hello", "Good day.")])) as server:
+        monkeypatch.setenv("AZURE_VOICELIVE_ENDPOINT", server.url)
         programs = re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
         assert len(programs) == 2
         for code in programs:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-W", "error", "-c", code),
-                env={**os.environ, "AZURE_VOICELIVE_ENDPOINT": server.url},
-                stdout=asyncio.subprocess.PIPE,
-            )
-            out, _ = await asyncio.wait_for(process.communicate(), 30)
+            async with program("-W", "error", "-c", code) as process:
+                out, _ = await asyncio.wait_for(process.communicate(), 30)
             assert out.decode().strip() == "Good day."
 
 
