@@ -13,5 +13,5 @@ from voicelive_agent.emulator import server
 def patient_server() -> Iterator[None]:
     """At its end a server waits for its threads, whatever else the machine does: its limit is for what hangs."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(server, "_CLOSE_TIMEOUT_S", 15.0)
+        patch.setattr(server, "_WORK_TIMEOUT_S", 15.0)
         yield

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -33,6 +34,7 @@ from voicelive_agent.emulator import (
 )
 from voicelive_agent.emulator import server as server_module
 from voicelive_agent.emulator import server_connection as connection_module
+from voicelive_agent.emulator.threaded import in_thread
 from voicelive_agent.errors import ConfigurationError
 
 from .driver import Event, noise, only, silence, types
@@ -228,7 +230,7 @@ async def test_shutdown_waits_for_work_in_hand() -> None:
 async def test_shutdown_leaves_a_hanging_plug_in_behind(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(server_module, "_CLOSE_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(server_module, "_WORK_TIMEOUT_S", 0.05)
     begun, end = threading.Event(), threading.Event()
 
     class Hanging(ScriptedBrain):
@@ -521,11 +523,26 @@ async def test_a_client_that_answers_the_close_late_is_waited_for() -> None:
         async with client.ws_connect(server.url + PATH, headers={"api-key": "x"}, autoclose=False) as socket:
             message = await socket.receive()
             assert (message.data, message.extra) == (4005, "bye")
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.2)
             assert server.connections == 1
             await socket.close()
         while server.connections:  # noqa: ASYNC110  there is no event for it
             await asyncio.sleep(0.01)
+
+
+async def test_a_client_that_talks_on_and_listens_late_hears_why_it_ends() -> None:
+    cleared = {"at": "received", "type": "input_audio_buffer.clear"}
+    script = [{"when": cleared, "action": {"do": "close", "code": 4005, "reason": "bye"}}]
+    with in_thread(serve(faults=script)) as server:
+        async with aiohttp.ClientSession() as client:
+            async with client.ws_connect(server.url + PATH, headers={"api-key": "x"}) as socket:
+                await socket.receive()
+                for _ in range(5):
+                    await socket.send_json({"type": "input_audio_buffer.clear"})
+                    time.sleep(0.1)  # noqa: ASYNC251  its loop is busy: it reads nothing meanwhile
+                while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
+                    pass
+                assert (message.type, message.data, message.extra) == (aiohttp.WSMsgType.CLOSE, 4005, "bye")
 
 
 async def test_a_client_that_is_gone_before_its_pong_is_no_error(

@@ -37,6 +37,7 @@ Extension: TypeAlias = "Callable[[web.Application, Server], None]"
 PATH = "/voice-live/realtime"
 _MAX_MESSAGE = 16 * 1024 * 1024
 _CLOSE_TIMEOUT_S = 2.0
+_WORK_TIMEOUT_S = 2.0
 _AGENT_KEYS = ("agent-name", "agent-id", "agent_id")
 _GONE_CHECK_S = 0.05
 
@@ -178,7 +179,7 @@ class Server:
             for connection in self._open.values()
         ]
         await asyncio.gather(*closing)
-        await self._workers.close(_CLOSE_TIMEOUT_S)
+        await self._workers.close(_WORK_TIMEOUT_S)
 
 
 async def _not_found(request: web.Request) -> web.Response:

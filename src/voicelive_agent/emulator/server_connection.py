@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
+import anyio
 from aiohttp import WSMsgType, web
 
 from ._fault_actions import Close, FaultAction, Fin, HalfOpen, NoPong, Reset
@@ -88,6 +89,8 @@ class Connection:
         self._changed = asyncio.Event()
         self._caught_up = asyncio.Event()
         self._ended = asyncio.Event()
+        self._listening = anyio.CancelScope()
+        self._deaf = asyncio.Event()
         self._backlog = 0
         self._open = True
         self._frozen = False
@@ -135,11 +138,24 @@ class Connection:
         if self._code is None:  # else the client was first
             self._code, self._reason = code, reason
         self._parting = True
+        # aiohttp waits for the client's answer only where nobody else reads; without it, the kernel answers what
+        # the client still sends with a reset, which may cost it the reason and the last events.
+        self._listening.cancel()
+        await self._deaf.wait()
         await self._socket.close(code=code, message=reason.encode())
 
     # --- Reading ------------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
+        try:
+            with self._listening:
+                await self._listen()
+        finally:
+            self._deaf.set()
+        if self._frozen or self._parting:
+            await self._ended.wait()  # whoever ends the connection is not cut short by the end of reading
+
+    async def _listen(self) -> None:
         while (message := await self._socket.receive()).type not in _ENDS:
             if self._frozen:
                 break
@@ -149,8 +165,6 @@ class Connection:
                 await self._take(message.data)
         if message.type is WSMsgType.CLOSE and not self._parting:
             self._code, self._reason = message.data, message.extra or ""
-        if self._frozen or self._parting:
-            await self._ended.wait()  # whoever ends the connection is not cut short by the end of reading
 
     async def _pong(self, payload: bytes) -> None:
         if self._answers_pings:
@@ -186,8 +200,10 @@ class Connection:
             try:
                 if not await self._let_speak(now):
                     return
-            except ConnectionError:
-                return  # the client is gone, which the reader finds out too
+            except ConnectionError:  # the client is gone, or the server says good-bye to it, which takes its time
+                if self._parting:
+                    await self._ended.wait()
+                return
             for job in self._session.jobs():
                 self._workers.submit(job, partial(self._finish, job), lambda: self._open)
             now = await self._sleep(self._deadline)
