@@ -484,6 +484,25 @@ async def test_the_client_closes(code: int, reason: str) -> None:
     assert spy.told[-1] == ("closed", code, reason)
 
 
+async def test_an_answer_to_a_good_bye_is_waited_for_and_passed_on() -> None:
+    answers = []
+
+    async def script(peer: Peer) -> None:
+        await peer.accept()
+        await peer.close(4005, "bye")
+        answers.append(await part(peer))
+
+    async with proxied(script) as (service, proxy):
+        async with opened(proxy.url, autoclose=False) as socket:
+            message = await socket.receive()
+            assert (message.data, message.extra) == (4005, "bye")
+            await asyncio.sleep(0.2)  # somebody who takes a while
+            assert answers == []
+            await socket.close(code=4009)
+        await service.finished()
+    assert answers == [4009]
+
+
 async def test_a_close_without_a_code() -> None:
     async def script(peer: Peer) -> None:
         await peer.accept()

@@ -207,12 +207,13 @@ class _Relay:
             await self._finish(end, tasks)
 
     async def _finish(self, end: _End, tasks: list[asyncio.Task[_End]]) -> None:
+        for task in tasks:
+            task.cancel()
         try:
+            # First: aiohttp waits for the answer to a close frame only where no other task reads.
+            await asyncio.wait(tasks)
             await self._pass_on(end)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
             if self._observers:
                 if end.by is self._upstream:
                     self._observers.sent(
