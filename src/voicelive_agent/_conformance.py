@@ -172,16 +172,17 @@ class _SinkCheck:
 
     async def _watch(self, deadline: float, *, until_heard: bool = False) -> None:
         """See pending fall, until then; or until it is 0."""
-        last, since = self._read(), anyio.current_time()
+        since, last = anyio.current_time(), self._read()
         while since < deadline and not (until_heard and not last):
             await anyio.sleep(STEP_S)
-            pending, now = self._read(), anyio.current_time()
+            # Read between two looks at the clock: this process may be held up at any place.
+            before, pending, after = anyio.current_time(), self._read(), anyio.current_time()
             _require(pending <= last, f"only write() may raise pending, and it rose from {last} to {pending}")
             _require(
-                last - pending <= self._samples((1000 * (now - since) + JUMP_MS) * self._speed),
+                last - pending <= self._samples((1000 * (after - since) + JUMP_MS) * self._speed),
                 f"pending must fall with the listener's clock, and jumped from {last} to {pending}",
             )
-            last, since = pending, now
+            last, since = pending, before
 
 
 # --- sources -----------------------------------------------------------------------------------------------------
