@@ -24,8 +24,6 @@ from voicelive_agent.errors import ConfigurationError
 from .test_cli import EMULATOR, url_in
 from .test_lifecycle import SIGNALS, ended, line_with, program
 
-pytestmark = pytest.mark.timeout(180)  # two programs: half a minute to start, and as long for what they say
-
 PATH = "/voice-live/realtime?api-version=2026-07-15&model="
 DOCS = Path(__file__).parents[1] / "docs"
 GUIDE, REFERENCE = DOCS / "how-to" / "emulator.md", DOCS / "reference"

@@ -16,6 +16,8 @@ from tests.test_examples import EXAMPLES, ROOT, environment
 
 from voicelive_agent.emulator import ScriptedBrain, Server, serve
 
+from .standard_error import without_slow_hooks
+
 pytestmark = pytest.mark.e2e
 
 PROGRAMS = [
@@ -49,7 +51,7 @@ async def errors(process: Process) -> str:
     assert process.stderr is not None
     told = "".join([text async for text in TextReceiveStream(process.stderr)])
     await process.wait()
-    return told.strip()
+    return without_slow_hooks(told).strip()
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a signal cannot be sent to a single program there")

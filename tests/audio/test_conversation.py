@@ -19,7 +19,7 @@ from .pulse import Card
 from .recording import QUIET, Samples
 from .service import serving
 
-pytestmark = [pytest.mark.audio, pytest.mark.linux, pytest.mark.speech, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.audio, pytest.mark.linux, pytest.mark.speech]
 
 CLIPS = files("voicelive_agent.cli") / "audio"
 HEARING = 16_000

@@ -20,7 +20,7 @@ from .pulse import Card
 from .service import Heard, serving
 from .test_example_microphone import LONG, environment, line
 
-pytestmark = [pytest.mark.audio, pytest.mark.linux, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.audio, pytest.mark.linux]
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "push_to_talk.py"
 PERSON = Path(__file__).parents[1] / "data" / "audio" / "cards_001.wav"

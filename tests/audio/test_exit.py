@@ -9,7 +9,7 @@ import pytest
 
 from .pulse import Card
 
-pytestmark = [pytest.mark.audio, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.audio]
 
 PROGRAM = """
 import sys, time

@@ -23,7 +23,7 @@ from ..test_lifecycle import PROGRAMS, ended, line_with
 from .pulse import Card
 from .recording import Recording, Samples
 
-pytestmark = [pytest.mark.audio, pytest.mark.linux, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.audio, pytest.mark.linux]
 
 ROOT = Path(__file__).parents[2]
 HELLO = ROOT / "examples" / "hello.py"

@@ -30,7 +30,7 @@ pytest.importorskip("wsproto", reason="wsproto is not installed")
 from .lab_app import APP, LIMIT_S, App, Browser, browser, environment, running, talking
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "audio"
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.e2e]
 IDLE = "Select 'Start Session' to begin a voice session."
 READY = "Session ready. You can start speaking now."
 FINISHED = "Assistant finished. You can speak again."

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.timeout(90),
     pytest.mark.skipif(bool(missing()), reason=f"not installed: {missing()}"),
 ]
 

@@ -25,7 +25,6 @@ pytestmark = [
     pytest.mark.e2e,
     pytest.mark.alone,
     pytest.mark.speech,
-    pytest.mark.timeout(120),
 ]
 
 RECORDINGS = Path(voicelive_agent.__file__).parent / "cli" / "audio"
