@@ -198,6 +198,10 @@ def test_audio_is_binary() -> None:
 EVENTS: list[tuple[events.Event, dict[str, Any] | None]] = [
     (events.StateChanged(State.READY, State.LISTENING), {"type": "state", "state": "listening"}),
     (
+        events.SpeechStarted("i1", 300),
+        {"type": "transcript", "who": "user", "item_id": "i1", "text": "", "final": False},
+    ),
+    (
         events.UserSpeaking("i1", "Are"),
         {"type": "transcript", "who": "user", "item_id": "i1", "text": "Are", "final": False},
     ),

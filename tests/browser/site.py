@@ -106,6 +106,7 @@ async def site(
     voice: Voice | None = None,
     options: Options | None = None,
     limits: WebLimits | None = None,
+    service: type[Service] = Service,
     host: str = "127.0.0.1",
     **app: Any,
 ) -> AsyncIterator[Site]:
@@ -117,7 +118,7 @@ async def site(
 
     def make_session(model: str, query: Any) -> EmulatorSession:
         made[0].services.append(
-            Service(model=model, query=query, ears=told, brain=answers, voice=speaks, options=options)
+            service(model=model, query=query, ears=told, brain=answers, voice=speaks, options=options)
         )
         return made[0].services[-1]
 

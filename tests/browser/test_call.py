@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -11,7 +11,7 @@ from voicelive_agent.events import Interrupted, SessionEnded, TurnEnded
 from voicelive_agent.websocket import WebSocketAudio, _audio
 
 from .chromium import hum
-from .site import PitchVoice, Site, site, until
+from .site import PitchVoice, Service, Site, site, until
 from .visitor import IN_A_ROOM, visitor
 
 if TYPE_CHECKING:
@@ -122,6 +122,40 @@ async def test_what_the_page_shows_of_a_turn(browser: Browser) -> None:
             assert "localhost" not in await anna.text("#config")
             assert "opening_hours" in await anna.text("#config")
             assert anna.complaints == []
+
+
+class Slow(Service):
+    """A session that may tell what it heard long after it has answered, as realtime models do."""
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(**more)
+        self.late: list[dict[str, Any]] | None = []
+
+    def poll(self, now: float) -> list[dict[str, Any]]:
+        events = super().poll(now)
+        if self.late is None:
+            return events
+        self.late += [event for event in events if "input_audio_transcription" in event["type"]]
+        return [event for event in events if event not in self.late]
+
+    def tell(self) -> None:
+        assert self.late
+        self.sudden, self.late = self.late, None
+
+
+async def test_words_that_come_after_their_answer_stand_before_it(browser: Browser) -> None:
+    async with site(says=("Good evening.",), service=Slow) as here:
+        async with visitor(browser, here.url, before=IN_A_ROOM) as anna:
+            await anna.press_start()
+            await anna.sees_state("ready")
+            await anna.says(hum(1))
+            await anna.words("agent").first.wait_for()
+            service = here.services[0]
+            assert isinstance(service, Slow)
+            service.tell()
+            await anna.sees("#transcript .words.user", "Good evening.")
+            whose = await anna.page.locator("#transcript .who").all_inner_texts()
+            assert [name.lower() for name in whose] == ["you", "agent"]
 
 
 async def test_typing_needs_no_microphone(browser: Browser) -> None:

@@ -22,7 +22,7 @@ The server says:
 | ``ready`` | rate, generation | The answer to the first message: this rate goes both ways; the generation is 0. |
 | ``flush`` | generation | Drop what is not yet heard. Audio from here on is of this generation, whose samples count from 0. |
 | ``state`` | state | ``connecting``, ``ready``, ``listening``, ``processing``, ``speaking``, ``error`` or ``closed``. |
-| ``transcript`` | who, item_id, text, final | What ``user`` or ``agent`` says: the whole text so far, which replaces the item's earlier one. |
+| ``transcript`` | who, item_id, text, final | What ``user`` or ``agent`` says: the whole text so far, which replaces the item's earlier one. ``""`` keeps the place of words that may come after the answer to them. |
 | ``interrupted`` | item_id, heard_ms, heard_text | The agent was cut off; the listener knows this much of the item. |
 | ``tool`` | call_id, name, status, elapsed_ms?, error? | A tool is ``called`` or ``finished``. |
 | ``turn`` | response_id, status, heard_ms, response_ms, endpoint_ms, barge_in_ms | An answer is over; null is what does not apply. |
@@ -228,6 +228,8 @@ def _described(event: Event) -> dict[str, object] | None:
     match event:
         case events.StateChanged(new=state):
             return {"type": "state", "state": state.value}
+        case events.SpeechStarted(item_id=item_id):
+            return _transcript("user", item_id, "", final=False)
         case events.UserSpeaking() | events.UserSpoke():
             return _transcript("user", event.item_id, event.text, final=isinstance(event, events.UserSpoke))
         case events.AgentSpeaking() | events.AgentSpoke():

@@ -25,13 +25,12 @@ export class Transcript {
   show({ who, item_id, text, final }) {
     let words = this.#words.get(item_id);
     if (words === undefined) {
-      if (!text) return; // an utterance without words
       words = { element: this.#add(`words ${who}`), who, text, final, heard: null };
       this.#words.set(item_id, words);
     }
     Object.assign(words, { text, final });
     this.#draw(words);
-    if (final && words.heard === null) this.#say(`${NAMES[who]}: ${text}`);
+    if (final && text && words.heard === null) this.#say(`${NAMES[who]}: ${text}`);
   }
 
   /** What was typed here. @param {string} text */
@@ -70,6 +69,7 @@ export class Transcript {
 
   /** @param {Words} words */
   #draw({ element, who, text, final, heard }) {
+    element.hidden = !text; // an utterance without words, or whose words are still to come
     element.classList.toggle("partial", !final && heard === null);
     const name = make("span", heard === null ? NAMES[who] : `${NAMES[who]} · interrupted`);
     name.className = "who";
