@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import AsyncExitStack, ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack
 from typing import Final
 
 import anyio
@@ -26,6 +26,7 @@ from ._level import MeteredSink, MeteredSource
 from ._options import Audio
 from ._reload import Watch
 from ._screen import Screen, View
+from ._signals import received
 from ._target import explained
 from ._transcript import Line, Transcript
 
@@ -144,13 +145,12 @@ class Session:
         """SIGTERM and SIGHUP hang up. Ctrl-C needs nothing here: asyncio cancels the call."""
         names = ["SIGTERM", "SIGHUP", *(["SIGTSTP"] if self._keyboard is not None else [])]
         numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-        with suppress(NotImplementedError):  # loops have no signals on Windows
-            with anyio.open_signal_receiver(*numbers) as signals:
-                async for number in signals:
-                    if number.name == "SIGTSTP":
-                        self._sleep_in_background()
-                    else:
-                        self._end(128 + number)
+        with received(*numbers) as signals:
+            async for number in signals:
+                if number.name == "SIGTSTP":
+                    self._sleep_in_background()
+                else:
+                    self._end(128 + number)
 
     def _sleep_in_background(self) -> None:
         """Ctrl-Z: the shell gets its terminal back as it was, and the screen comes back with us."""

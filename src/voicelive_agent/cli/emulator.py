@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from contextlib import AsyncExitStack, ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,10 +21,12 @@ from ..emulator.speech import load_speech, missing_packages
 from ..emulator.view import LiveView
 from ..errors import ConfigurationError
 from ._emulator_options import STDERR, Settings
+from ._signals import received
 
 __all__ = ["emulator"]
 
 _KEY = "OPENAI_API_KEY"
+_END = (signal.SIGINT, signal.SIGTERM)
 
 
 def emulator(settings: Settings) -> int:
@@ -201,6 +203,7 @@ async def _serve(settings: Settings, plugs: _Plugs, observers: list[Observer], v
             server = await stack.enter_async_context(serving)
         except OSError as error:
             raise _cannot_listen(settings, error) from error
+        signals = stack.enter_context(received(*_END))
         key = "its key only" if settings.api_key else "any key"
         _say(f"Voice Live emulator at {server.url} ({key}; any model; Ctrl-C ends it)")
         _say(f"For an agent:  AZURE_VOICELIVE_ENDPOINT={server.url}")
@@ -208,7 +211,7 @@ async def _serve(settings: Settings, plugs: _Plugs, observers: list[Observer], v
             _say(f"Live view:     {server.url}/")
         if settings.control:
             _say(f"Control API:   {server.url}/emulator/")
-        await _signalled()
+        await anext(signals)
     _say("Stopped.")
 
 
@@ -225,10 +228,11 @@ async def _serve_proxy(
             proxy = await stack.enter_async_context(serving)
         except OSError as error:
             raise _cannot_listen(settings, error) from error
+        signals = stack.enter_context(received(*_END))
         _say(f"Voice Live proxy at {proxy.url} for {upstream} (Ctrl-C ends it)")
         if view is not None:  # on a port of its own: the proxy passes every path on
             _say(f"Live view: {await stack.enter_async_context(view.serving())}/")
-        await _signalled()
+        await anext(signals)
     _say("Stopped.")
 
 
@@ -237,15 +241,6 @@ def _cannot_listen(settings: Settings, error: OSError) -> ConfigurationError:
     hint = "Choose others with --host and --port." if elsewhere else "Choose another one with --port."
     where = f"{settings.host}, port {settings.port}" if elsewhere else f"port {settings.port}"
     return ConfigurationError(f"Cannot listen on {where}: {error.strerror or error}.", hint=hint)
-
-
-async def _signalled() -> None:
-    """Wait for SIGTERM or Ctrl-C. Where loops have no signals (Windows), Ctrl-C interrupts the loop by itself."""
-    with suppress(NotImplementedError):
-        with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-            async for _ in signals:
-                return
-    await anyio.sleep_forever()
 
 
 def _tell(mismatch: object) -> None:

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,6 +20,7 @@ from ..web._guard import LOOPBACK
 from ..web.aiohttp_app import APP, serving
 from ._reload import Watch, files_blamed, forget, users_modules
 from ._session import told
+from ._signals import received
 from ._target import Target, find, parse
 from .talk import Assistant, to_emulator
 
@@ -122,12 +123,15 @@ class _Server:
         """Serve until there is a signal; the exit code."""
         host, port = self._options.host, self._options.port
         try:
-            async with serving(self._app, host, port) as url, anyio.create_task_group() as tasks:
+            async with AsyncExitStack() as stack:
+                url = await stack.enter_async_context(serving(self._app, host, port))
+                signals = stack.enter_context(received(signal.SIGINT, signal.SIGTERM))
+                tasks = await stack.enter_async_context(anyio.create_task_group())
                 _say(f"Talk to {self._agents.name}: {url}")
                 _say("Ctrl-C ends it.")
                 if self._options.reload:
                     tasks.start_soon(self._reload)
-                tasks.start_soon(self._obey_signals, tasks.cancel_scope)
+                tasks.start_soon(self._obey, signals, tasks.cancel_scope)
                 await anyio.sleep_forever()
         except OSError as error:
             if error.errno is None:
@@ -138,24 +142,21 @@ class _Server:
             ) from error
         return self._code
 
-    async def _obey_signals(self, scope: anyio.CancelScope) -> None:
+    async def _obey(self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
         """The first signal lets nobody in and lets calls finish; the second ends them."""
-        with suppress(NotImplementedError):  # loops have no signals on Windows; there Ctrl-C cancels
-            with anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
-                async for number in signals:
-                    self._code = 0 if number == signal.SIGTERM else 128 + number
-                    break
-                async with anyio.create_task_group() as tasks:
-                    tasks.start_soon(self._end_now, signals, tasks.cancel_scope)
-                    if calls := self._app[APP].sessions:
-                        _say(f"Waiting for {calls} calls to end. Ctrl-C again ends them now.")
-                    await self._app[APP].drain()
-                    tasks.cancel_scope.cancel()
-                scope.cancel()
+        number = await anext(signals)
+        self._code = 0 if number == signal.SIGTERM else 128 + number
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._end_now, signals, tasks.cancel_scope)
+            if calls := self._app[APP].sessions:
+                _say(f"Waiting for {calls} calls to end. Ctrl-C again ends them now.")
+            await self._app[APP].drain()
+            tasks.cancel_scope.cancel()
+        scope.cancel()
 
     async def _end_now(self, signals: AsyncIterator[signal.Signals], scope: anyio.CancelScope) -> None:
-        async for _ in signals:
-            scope.cancel()
+        await anext(signals)
+        scope.cancel()
 
     async def _reload(self) -> None:
         """New visitors get the new code; whoever talks goes on with the old one."""
