@@ -42,11 +42,14 @@ class StampedSpeaker(Speaker):
 
 
 class Stamps:
-    """When a loud block came after a quiet one, and when the next block went to the network."""
+    """When a loud block came after a quiet one, and when the next block went to the network.
+
+    Both are told when it has gone: what is written between them would be measured, too.
+    """
 
     def __init__(self) -> None:
         self._was_loud = False
-        self._due = False
+        self._captured_at: float | None = None
 
     def stream(self) -> type:
         """PortAudio's stream for microphones, with a look at every block."""
@@ -65,8 +68,7 @@ class Stamps:
     def captured(self, samples: memoryview[int], at: float) -> None:
         loud = max(samples) > LOUD
         if loud and not self._was_loud:
-            self._due = True
-            say("captured", at=at)
+            self._captured_at = at
         self._was_loud = loud
 
     def socket(self) -> type[socket.socket]:
@@ -75,10 +77,13 @@ class Stamps:
 
         class StampedSocket(socket.socket):
             def send(self, data: Any, *flags: int) -> int:
-                if stamps._due and len(data) > BLOCK_BYTES:
-                    stamps._due = False
-                    say("sent", at=time.monotonic())
-                return super().send(data, *flags)
+                at = time.monotonic()
+                sent = super().send(data, *flags)
+                if stamps._captured_at is not None and len(data) > BLOCK_BYTES:
+                    say("captured", at=stamps._captured_at)
+                    say("sent", at=at)
+                    stamps._captured_at = None
+                return sent
 
         return StampedSocket
 
