@@ -60,8 +60,10 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(data)
 
-    def begin(self) -> None:
+    def begin(self, length: int | None = None) -> None:
         self.send_response(200)
+        if length is not None:
+            self.send_header("content-length", str(length))
         self.send_header("content-type", "text/event-stream")
         self.send_header("connection", "close")
         self.end_headers()
@@ -306,6 +308,18 @@ def test_an_endpoint_that_stops_in_the_middle(endpoint: Endpoint, monkeypatch: p
         assert list(answer) == [Fail("The model endpoint said nothing for 30 s.", "timeout")]
     finally:
         done.set()
+
+
+def test_an_endpoint_that_breaks_off_in_the_middle(endpoint: Endpoint) -> None:
+    def gone(handler: Handler) -> None:
+        handler.begin(length=10_000)
+        handler.put(chunk({"content": "Well. "}))
+
+    endpoint.replies = [gone]
+    said, failed = answered(endpoint)
+    assert said == Say("Well. ")
+    assert isinstance(failed, Fail)
+    assert f"{endpoint.url}/ cannot be reached: peer closed connection" in failed.message
 
 
 def test_an_endpoint_that_is_not_there(endpoint: Endpoint) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from importlib import import_module
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 from ..errors import ConfigurationError
 from ._chat_messages import chat_choice, chat_messages, chat_tools
@@ -20,6 +21,9 @@ from .protocols import Action, Call, Fail, Say, Turn
 __all__ = ["OpenAIBrain"]
 
 _SENTENCE = re.compile(r"(?<=[.!?…。！？])[\"')\]]?\s+|\n+")
+_Errors: TypeAlias = "tuple[type[Exception], ...]"
+_HTTP = ("httpx", "httpx2")
+"""What openai calls with: before its version 3, and since."""
 _NO_KEY = "none"
 """Local servers want no key, but the client wants one."""
 
@@ -75,16 +79,17 @@ class OpenAIBrain:
         import openai
 
         calls: dict[int, _PartialCall] = {}
+        timeouts, breaks = _transport_errors()
         try:
             with self._client.chat.completions.create(**self._request(turn)) as stream:
                 yield from _sentences(_deltas(stream, calls))
-        except openai.APITimeoutError:
+        except timeouts:
             yield Fail(f"The model endpoint said nothing for {self._timeout_s:g} s.", "timeout")
             return
         except openai.APIStatusError as error:
             yield Fail(_words(error), str(error.code or error.status_code))
             return
-        except openai.APIConnectionError as error:
+        except breaks as error:
             yield Fail(f"The model endpoint {self._client.base_url} cannot be reached: {error.__cause__ or error}")
             return
         except openai.APIError as error:  # an error in the middle of the stream
@@ -103,6 +108,20 @@ class OpenAIBrain:
         if tools := chat_tools(turn):
             request |= {"tools": tools, "tool_choice": chat_choice(turn.tool_choice)}
         return request
+
+
+def _transport_errors() -> tuple[_Errors, _Errors]:
+    """What is raised where the endpoint is silent for too long, and where it is not there (any more)."""
+    import openai
+
+    timeouts: _Errors = (openai.APITimeoutError,)
+    breaks: _Errors = (openai.APIConnectionError,)
+    for name in _HTTP:  # older clients pass on what the streams of theirs raise
+        if find_spec(name) is not None:
+            http = import_module(name)
+            timeouts += (http.TimeoutException,)
+            breaks += (http.TransportError,)
+    return timeouts, breaks
 
 
 class _PartialCall:
