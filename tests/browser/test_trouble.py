@@ -151,6 +151,38 @@ async def test_what_the_browser_refuses_after_stop_is_nobody_s_problem(browser: 
         assert await anna.page.locator("#problem").is_hidden()
 
 
+async def late_for_the_microphone(anna: Visitor) -> anyio.Event:
+    """Press Start, and have the microphone open before the server's answer, which comes when this is set."""
+    come = anyio.Event()
+
+    async def late(route: Route) -> None:
+        await come.wait()
+        await route.continue_()
+
+    await anna.page.route("**/start", late)
+    await anna.press_start()
+    await anna.page.wait_for_function("taps.live() === 1")
+    return come
+
+
+async def test_stop_before_the_server_has_answered_closes_the_microphone(browser: Browser) -> None:
+    async with site() as here, visitor(browser, here.url) as anna:
+        come = await late_for_the_microphone(anna)
+        await anna.press_stop()
+        await anna.sees_state("ended")
+        come.set()
+        await anna.page.wait_for_function("taps.live() === 0")
+
+
+async def test_a_late_refusal_closes_the_microphone(browser: Browser) -> None:
+    async with site() as here, visitor(browser, here.url) as anna:
+        await here.app.drain()
+        come = await late_for_the_microphone(anna)
+        come.set()
+        await sees_problem(anna, "No new calls just now")
+        await anna.page.wait_for_function("taps.live() === 0")
+
+
 async def test_an_insecure_origin() -> None:
     async with chromium(None, "--host-resolver-rules=MAP library.test 127.0.0.1") as browser:
         async with site() as here, visitor(browser, here.url.replace("localhost", "library.test")) as anna:

@@ -63,18 +63,29 @@ export class Session {
       const asked = performance.now();
       const ticket = getTicket(signal);
       ticket.catch((problem) => this.#stopping.abort(problem)); // no need for the microphone any more
-      const opening = Sound.open({ microphone, listeners: this.#listeners(), signal }).catch(async (error) => {
-        await ticket; // what the server said about it comes first
-        throw error;
-      });
-      [this.#audio] = await Promise.all([opening, ticket]); // a refusal does not wait for the permission
-      this.#audio.listen(this.#listening);
-      this.#noteSound();
+      await Promise.all([ticket, this.#openSound(microphone, ticket)]); // a refusal does not wait for the permission
+      signal.throwIfAborted();
       const isOld = performance.now() - asked > TICKET_MS; // somebody thought about the permission
       await this.#connect(isOld ? await getTicket(signal) : await ticket);
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** @param {boolean} microphone @param {Promise<string>} ticket */
+  async #openSound(microphone, ticket) {
+    const { signal } = this.#stopping;
+    const sound = await Sound.open({ microphone, listeners: this.#listeners(), signal }).catch(async (error) => {
+      await ticket; // what the server said about it comes first
+      throw error;
+    });
+    if (signal.aborted) {
+      sound.close();
+      return;
+    }
+    this.#audio = sound; // at once: whatever ends the session from here on closes it
+    sound.listen(this.#listening);
+    this.#noteSound();
   }
 
   /** Let the browser play sound, which a click may. */
